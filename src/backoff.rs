@@ -1,0 +1,1 @@
+//! Waits between attempts: exponential, with jitter.

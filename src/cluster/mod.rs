@@ -1,0 +1,1 @@
+//! Many brokers: who leads what, and a connection to each. Imports: net, wire.

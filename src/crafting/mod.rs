@@ -1,0 +1,1 @@
+//! The crafting domain: typed events in, typed events out.

@@ -1,0 +1,1 @@
+//! A door for the project's own tests, benches and fuzz targets. Outside semver.

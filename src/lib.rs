@@ -1,0 +1,23 @@
+//! craftwire: a pure-Rust Kafka client, and typed crafting events on top.
+#![allow(dead_code)] // goes away with the first whole slice
+
+mod backoff;
+mod cluster;
+mod config;
+mod metrics;
+mod net;
+mod wire;
+
+pub mod admin;
+pub mod client;
+pub mod consumer;
+pub mod crafting;
+pub mod error;
+pub mod producer;
+
+#[cfg(feature = "mock")]
+pub mod mock;
+
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;

@@ -1,0 +1,1 @@
+//! Publishing records. Imports: cluster, wire.

@@ -1,0 +1,1 @@
+//! The four codecs, all pure Rust, every decompression capped.
