@@ -229,7 +229,8 @@ impl Reader {
         for _ in 0..count {
             let tag = self.unsigned_varint("tag")?;
             let size = self.unsigned_varint("tagged field's size")? as usize;
-            let mut inner = Self::new(self.take("tagged field", size)?);
+            let bytes = self.take("tagged field", size)?;
+            let mut inner = Self { bytes, start_len: self.position() };
             field(tag, &mut inner)?;
         }
         Ok(())
@@ -268,6 +269,14 @@ mod tests {
         for cut in 0..whole.len() {
             assert!(matches!(reader(&whole[..cut]).compact_string("s"), Err(DecodeError::Truncated { .. })));
         }
+    }
+
+    #[test]
+    fn errors_in_a_tagged_field_count_from_the_start_of_the_frame() {
+        let mut r = reader(&[9, 9, 1, 0, 2, 7, 7]);
+        r.take("before", 2).unwrap();
+        let error = r.tagged_fields(|_, field| field.i32("epoch").map(drop)).unwrap_err();
+        assert_eq!(error, DecodeError::Truncated { what: "epoch", at: 5, needed: 4, left: 2 });
     }
 
     #[test]
