@@ -94,7 +94,7 @@ pub(crate) fn encode_produce(
     topics: &[ProduceTopic],
 ) -> Result<Vec<Bytes>, EncodeError> {
     let failed = EncodeError { api: ApiKey::Produce.name(), version };
-    if version < PRODUCE_VERSIONS.min || version > PRODUCE_VERSIONS.max {
+    if !(PRODUCE_VERSIONS.min..=PRODUCE_VERSIONS.max).contains(&version) {
         return Err(failed);
     }
     write_segments(timeout_ms, topics).ok_or(failed)
