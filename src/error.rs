@@ -290,6 +290,9 @@ pub enum ConnectionError {
         #[source]
         source: Arc<io::Error>,
     },
+    /// The broker's address is not known at present.
+    #[error("the cluster does not say where the broker is")]
+    NoAddress,
     /// Reading from or writing to the socket failed.
     #[error("the connection broke")]
     Io(#[source] Arc<io::Error>),

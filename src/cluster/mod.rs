@@ -1,1 +1,14 @@
-//! Many brokers: who leads what, and a connection to each. Imports: net, wire.
+//! Many brokers: who leads what, and connections to them. Imports: net, wire.
+//!
+//! [`metadata`] decides what is known of the cluster, [`calls`] who is answered; [`handle`] is the one door for the
+//! producer, the consumer and the admin.
+
+mod calls;
+mod handle;
+mod lane_task;
+mod metadata;
+mod refresher;
+
+pub(crate) use handle::{Caller, Cluster, Target};
+pub(crate) use lane_task::LaneTask;
+pub(crate) use metadata::{Broker, Partition, Topic, Topology};

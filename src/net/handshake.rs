@@ -1,1 +1,140 @@
-//! handshake
+//! What is said before a connection is used: ApiVersions, by one struct per state.
+//!
+//! ```text
+//! AskVersions ──answer──▶ Ready
+//!      └──answer 35──▶ AskVersionsAgain (v0) ──answer──▶ Ready
+//! ```
+//!
+//! Nothing else is sent before `Ready`. A broker that does not know our version of ApiVersions answers
+//! UNSUPPORTED_VERSION in the form of v0, with what it does know (KIP-511).
+
+use super::Versions;
+use crate::{
+    error::{ConnectionError, ErrorCode},
+    wire::{
+        Api,
+        api::api_versions::{ApiVersionsRequest, ApiVersionsResponse},
+        request::{Body, decode_response},
+    },
+};
+use bytes::Bytes;
+
+/// What the handshake wants next.
+#[derive(Debug)]
+pub(crate) enum Step<S> {
+    /// Send `Body` and give the answer to `S`.
+    Ask(Body, S),
+    /// The connection may be used.
+    Ready(Versions),
+}
+
+/// Waits for the answer to ApiVersions in our highest version.
+#[derive(Debug)]
+pub(crate) struct AskVersions;
+
+/// Waits for the answer to ApiVersions v0, asked after the broker refused a higher version.
+#[derive(Debug)]
+pub(crate) struct AskVersionsAgain;
+
+/// The handshake between two answers.
+#[derive(Debug)]
+pub(crate) enum Handshake {
+    AskVersions(AskVersions),
+    AskVersionsAgain(AskVersionsAgain),
+}
+
+impl Handshake {
+    /// The first request of a new connection.
+    pub(crate) fn start() -> Result<(Body, Self), ConnectionError> {
+        let body = Body::encode(&ApiVersionsRequest, ApiVersionsRequest::VERSIONS.max)
+            .map_err(ConnectionError::Encode)?;
+        Ok((body, Self::AskVersions(AskVersions)))
+    }
+
+    /// Takes the answer to the last request.
+    pub(crate) fn handle(self, frame: Bytes) -> Result<Step<Self>, ConnectionError> {
+        match self {
+            Self::AskVersions(state) => state.handle(frame),
+            Self::AskVersionsAgain(state) => state.handle(frame),
+        }
+    }
+}
+
+impl AskVersions {
+    fn handle(self, frame: Bytes) -> Result<Step<Handshake>, ConnectionError> {
+        let in_v0 = read(0, frame.clone());
+        if let Ok(ApiVersionsResponse { error: ErrorCode::UNSUPPORTED_VERSION, .. }) = in_v0 {
+            let body = Body::encode(&ApiVersionsRequest, 0).map_err(ConnectionError::Encode)?;
+            return Ok(Step::Ask(body, Handshake::AskVersionsAgain(AskVersionsAgain)));
+        }
+        accept(read(ApiVersionsRequest::VERSIONS.max, frame)?)
+    }
+}
+
+impl AskVersionsAgain {
+    fn handle(self, frame: Bytes) -> Result<Step<Handshake>, ConnectionError> {
+        accept(read(0, frame)?)
+    }
+}
+
+fn read(version: i16, frame: Bytes) -> Result<ApiVersionsResponse, ConnectionError> {
+    decode_response::<ApiVersionsRequest>(version, frame)
+        .map_err(|source| ConnectionError::Protocol { api: ApiVersionsRequest::KEY.name(), source })
+}
+
+fn accept(answer: ApiVersionsResponse) -> Result<Step<Handshake>, ConnectionError> {
+    answer
+        .error
+        .check()
+        .map_err(|code| ConnectionError::Refused { api: ApiVersionsRequest::KEY.name(), code })?;
+    Ok(Step::Ready(Versions::new(answer.apis, answer.features)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::{BufMut, BytesMut};
+
+    fn answer_v0(error: i16, apis: &[(i16, i16, i16)]) -> Bytes {
+        let mut frame = BytesMut::new();
+        frame.put_i32(0);
+        frame.put_i16(error);
+        frame.put_i32(i32::try_from(apis.len()).unwrap());
+        for &(key, min, max) in apis {
+            frame.put_i16(key);
+            frame.put_i16(min);
+            frame.put_i16(max);
+        }
+        frame.freeze()
+    }
+
+    #[test]
+    fn a_broker_that_answers_35_is_asked_again_in_version_0() {
+        let (body, state) = Handshake::start().unwrap();
+        assert_eq!(body.version, ApiVersionsRequest::VERSIONS.max);
+        let Step::Ask(body, state) = state.handle(answer_v0(35, &[(18, 0, 3)])).unwrap() else {
+            panic!("ready after a refusal")
+        };
+        assert_eq!(body.version, 0);
+        let Step::Ready(versions) = state.handle(answer_v0(0, &[(18, 0, 3), (3, 0, 12)])).unwrap() else {
+            panic!("a third question")
+        };
+        let metadata = versions.choose(crate::wire::ApiKey::Metadata, crate::wire::VersionRange::new(12, 13));
+        assert_eq!(metadata.unwrap(), 12);
+    }
+
+    #[test]
+    fn a_second_refusal_ends_it() {
+        let error = Handshake::AskVersionsAgain(AskVersionsAgain).handle(answer_v0(35, &[])).unwrap_err();
+        assert!(matches!(error, ConnectionError::Refused { code: ErrorCode::UNSUPPORTED_VERSION, .. }));
+    }
+
+    #[test]
+    fn bytes_that_are_no_answer_are_an_error() {
+        let (_, state) = Handshake::start().unwrap();
+        assert!(matches!(
+            state.handle(Bytes::from_static(&[0, 0, 0, 0, 0])),
+            Err(ConnectionError::Protocol { .. })
+        ));
+    }
+}

@@ -8,6 +8,7 @@ pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod handshake;
 pub(crate) mod in_flight;
+pub(crate) mod settings;
 pub(crate) mod transport;
 pub(crate) mod waker;
 

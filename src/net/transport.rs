@@ -1,1 +1,142 @@
-//! Task: transport
+//! Task: makes sockets. A name may have many addresses: each is tried.
+
+use crate::error::ConnectionError;
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+
+/// Opens an in-memory stream to the broker that is at this host and port.
+pub(crate) type MemoryConnect = dyn Fn(&str, u16) -> io::Result<DuplexStream> + Send + Sync;
+
+/// How sockets are made.
+#[derive(Clone)]
+pub(crate) enum Connector {
+    Tcp,
+    /// To a cluster in this process.
+    Memory(Arc<MemoryConnect>),
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "Tcp",
+            Self::Memory(_) => "Memory",
+        })
+    }
+}
+
+/// A byte stream to a broker.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    Tcp(TcpStream),
+    Memory(DuplexStream),
+}
+
+impl Connector {
+    /// Connects to the first address of `host` that accepts, `each` at the most for one address.
+    pub(crate) async fn connect(
+        &self,
+        host: &Arc<str>,
+        port: u16,
+        each: Duration,
+    ) -> Result<Transport, ConnectionError> {
+        let connect_error = |source: io::Error| ConnectionError::Connect {
+            host: host.clone(),
+            port,
+            source: Arc::new(source),
+        };
+        if let Self::Memory(connect) = self {
+            return connect(host, port).map(Transport::Memory).map_err(connect_error);
+        }
+        let resolve_error = |source: io::Error| ConnectionError::Resolve {
+            host: host.clone(),
+            port,
+            source: Arc::new(source),
+        };
+        let resolved = timeout(each, lookup_host((&**host, port)))
+            .await
+            .map_err(|_| resolve_error(io::ErrorKind::TimedOut.into()))?
+            .map_err(resolve_error)?;
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for address in resolved {
+            match timeout(each, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => match prepare(&stream) {
+                    Ok(()) => return Ok(Transport::Tcp(stream)),
+                    Err(error) => last = error,
+                },
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(connect_error(last))
+    }
+}
+
+/// Small requests leave at once, and a peer that vanished is noticed even while nothing is asked.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE_AFTER);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Memory(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Memory(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Memory(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

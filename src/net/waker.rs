@@ -1,7 +1,7 @@
 //! Task: how the outside tells a lane's task that there is something to do.
 
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, futures::Notified};
 
 /// Wakes one lane's task. Cheap to clone; a wake-up before the task waits is kept, so none is lost.
 #[derive(Debug, Clone, Default)]
@@ -13,12 +13,12 @@ impl LaneWaker {
         self.0.notify_one();
     }
 
-    /// Waits for `wake`, or returns at once if it was called since the last wait.
+    /// Resolves at the next `wake`, or at once if it was called since the last wait.
     ///
     /// # Cancel safety
     ///
     /// Safe: a wake-up that was not returned is kept.
-    pub(crate) async fn woken(&self) {
-        self.0.notified().await;
+    pub(crate) fn woken(&self) -> Notified<'_> {
+        self.0.notified()
     }
 }
