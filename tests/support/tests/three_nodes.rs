@@ -1,0 +1,29 @@
+//! Three nodes: one is killed and comes back into every ISR, one is paused.
+
+use craftwire_test_support::{KafkaCluster, ReadSpec, WriteSpec, require_kafka};
+
+#[tokio::test]
+async fn a_killed_node_comes_back_in_sync() {
+    require_kafka!();
+    let cluster = KafkaCluster::start(3, &[]).await;
+    let java = cluster.java();
+    java.create_topic("t", 3, 3, &[("min.insync.replicas", "2")]).await;
+    cluster.wait_in_sync().await;
+    let (brokers, _) = cluster.metadata().await;
+    assert_eq!(brokers.iter().map(|broker| broker.id).collect::<Vec<_>>(), [1, 2, 3]);
+
+    let leader = cluster.leader("t", 0).await.unwrap();
+    cluster.kill(leader);
+    assert!(cluster.pid(leader).is_none());
+    assert_eq!(java.write("t", &WriteSpec { count: 30, ..WriteSpec::default() }).await.len(), 30);
+    cluster.restart(leader).await;
+    cluster.wait_in_sync().await;
+    assert_eq!(java.read("t", &ReadSpec::default()).await.len(), 30);
+
+    let follower = cluster.node_ids().find(|&id| id != leader).unwrap();
+    cluster.pause(follower);
+    cluster.resume(follower);
+    cluster.wait_until_up().await;
+    assert!(cluster.cpu_times().total() > std::time::Duration::ZERO);
+    assert!(cluster.resident_bytes() > 0);
+}
