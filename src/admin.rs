@@ -1,1 +1,642 @@
-//! Topics, settings, offsets and lag.
+//! Task: topics, settings, offsets and lag.
+//!
+//! Every call asks once and retries what Kafka calls transient until the client's request timeout has passed three
+//! times. Each names what it was about when it fails.
+
+use crate::{
+    backoff::Backoff,
+    cluster::{Cluster, Target, Topic},
+    config::HostPort,
+    error::{ErrorCode, RequestError},
+    net::clock,
+    wire::{
+        Api,
+        api::{
+            create_topics::{CreatableTopic, CreateTopicsRequest},
+            delete_groups::DeleteGroupsRequest,
+            delete_topics::DeleteTopicsRequest,
+            describe_configs::{DescribeConfigsRequest, DescribedConfig, ResourceType},
+            fetch::IsolationLevel,
+            incremental_alter_configs::{AlteredResource, IncrementalAlterConfigsRequest},
+            list_offsets::{EARLIEST, LATEST, ListOffsetsPartition, ListOffsetsRequest},
+            offset_fetch::OffsetFetchRequest,
+        },
+    },
+};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
+
+/// Why an admin call failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// The topic is there already.
+    #[error("topic {topic:?} exists already")]
+    TopicExists {
+        /// Its name.
+        topic: String,
+    },
+    /// The topic is not there; create it first.
+    #[error("topic {topic:?} does not exist; create it first")]
+    UnknownTopic {
+        /// Its name.
+        topic: String,
+    },
+    /// The cluster refused.
+    #[error("{operation} {name:?} was refused{}", said(.message.as_deref()))]
+    Refused {
+        /// What was asked for.
+        operation: &'static str,
+        /// The topic, group or broker that it was asked of.
+        name: String,
+        /// The broker's code.
+        #[source]
+        code: ErrorCode,
+        /// What the broker said besides, if anything.
+        message: Option<String>,
+    },
+    /// There was no usable answer.
+    #[error("{operation} {name:?} has no answer")]
+    Request {
+        /// What was asked for.
+        operation: &'static str,
+        /// The topic, group or broker that it was asked of.
+        name: String,
+        /// What kept it away.
+        #[source]
+        source: RequestError,
+    },
+}
+
+impl AdminError {
+    /// Whether another try, after a pause, may succeed without anything being changed.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::TopicExists { .. } | Self::UnknownTopic { .. } => false,
+            Self::Refused { code, .. } => code.is_retriable(),
+            Self::Request { source, .. } => source.is_retriable(),
+        }
+    }
+}
+
+fn said(message: Option<&str>) -> String {
+    message.map(|message| format!(": {message}")).unwrap_or_default()
+}
+
+/// A topic to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions.
+    pub partitions: i32,
+    /// How many replicas of each; -1 for the broker's default.
+    pub replication: i16,
+    /// Settings by Kafka's names, such as `retention.ms`.
+    pub configs: BTreeMap<String, String>,
+}
+
+impl NewTopic {
+    /// A topic without settings of its own.
+    pub fn new(name: impl Into<String>, partitions: i32, replication: i16) -> Self {
+        Self { name: name.into(), partitions, replication, configs: BTreeMap::new() }
+    }
+
+    /// Adds a setting by Kafka's name.
+    #[must_use]
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.configs.insert(key.into(), value.into());
+        self
+    }
+}
+
+/// A broker of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BrokerInfo {
+    /// Its id.
+    pub id: i32,
+    /// Where it listens.
+    pub address: HostPort,
+    /// Its rack, if it has one.
+    pub rack: Option<String>,
+}
+
+/// A topic as the cluster has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicInfo {
+    /// Its name.
+    pub name: String,
+    /// By partition number.
+    pub partitions: Vec<PartitionInfo>,
+}
+
+/// A partition as the cluster has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionInfo {
+    /// Its number.
+    pub index: i32,
+    /// The leader's broker id, `None` while there is no leader.
+    pub leader: Option<i32>,
+    /// The leader's epoch.
+    pub leader_epoch: i32,
+    /// The brokers that hold it.
+    pub replicas: Vec<i32>,
+    /// Those of them that are in sync.
+    pub in_sync: Vec<i32>,
+}
+
+/// What settings belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigOwner<'a> {
+    /// A topic, by name.
+    Topic(&'a str),
+    /// A broker, by id.
+    Broker(i32),
+    /// A consumer group, by id (Kafka 4.0 and later).
+    Group(&'a str),
+}
+
+/// A setting as the cluster has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigValue {
+    /// The value, `None` where the broker keeps it to itself.
+    pub value: Option<String>,
+    /// Whether it is set on the thing itself, rather than a default.
+    pub is_own: bool,
+}
+
+/// Which offset of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OffsetSpec {
+    /// The first that is there.
+    Earliest,
+    /// The one that the next record gets.
+    Latest,
+    /// The first at or after this time, in milliseconds since 1970; the end where there is none.
+    TimestampMs(i64),
+}
+
+/// Where a group stands in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionLag {
+    /// The next offset that the group reads, `None` if it has committed none.
+    pub committed: Option<i64>,
+    /// The offset that the next record gets.
+    pub end: i64,
+    /// Records between the two, counted from the partition's start where nothing is committed.
+    pub lag: i64,
+}
+
+/// Asks the cluster about itself and changes it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    cluster: Cluster,
+}
+
+impl Admin {
+    pub(crate) const fn new(cluster: Cluster) -> Self {
+        Self { cluster }
+    }
+
+    /// The brokers, as last heard.
+    pub fn brokers(&self) -> Vec<BrokerInfo> {
+        let topology = self.cluster.topology();
+        let info = |broker: &crate::cluster::Broker| BrokerInfo {
+            id: broker.id,
+            address: HostPort { host: broker.host.clone(), port: broker.port },
+            rack: broker.rack.as_deref().map(str::to_owned),
+        };
+        topology.brokers.values().map(info).collect()
+    }
+
+    /// Creates a topic and waits until each of its partitions has a leader.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::TopicExists`] when it is there already (also when an earlier try of this call made it, but its
+    /// answer was lost), [`AdminError::Refused`] with the broker's reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it may leave the topic created or not.
+    pub async fn create_topic(&self, topic: NewTopic) -> Result<(), AdminError> {
+        const OPERATION: &str = "creating topic";
+        let name = topic.name.clone();
+        let request = CreateTopicsRequest {
+            topics: vec![CreatableTopic {
+                name: topic.name,
+                partitions: topic.partitions,
+                replication_factor: topic.replication,
+                configs: topic.configs.into_iter().collect(),
+            }],
+            timeout_ms: millis(self.request_timeout()),
+            validate_only: false,
+        };
+        self.retry(OPERATION, &name, async |within| {
+            let answer = self.ask(OPERATION, &name, Target::Any, request.clone(), within).await?;
+            let created = answer.topics.into_iter().find(|topic| topic.name == name);
+            let (code, message) =
+                created.map_or((ErrorCode::UNKNOWN_SERVER_ERROR, None), |t| (t.error, t.error_message));
+            match code {
+                ErrorCode::TOPIC_ALREADY_EXISTS => Err(AdminError::TopicExists { topic: name.clone() }),
+                code => refused(OPERATION, &name, code, message),
+            }
+        })
+        .await?;
+        self.ready_topic(OPERATION, &name).await.map(drop)
+    }
+
+    /// Deletes a topic and its records.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::UnknownTopic`] when it is not there, [`AdminError::Refused`] with the broker's reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it may leave the topic deleted or not.
+    pub async fn delete_topic(&self, name: &str) -> Result<(), AdminError> {
+        const OPERATION: &str = "deleting topic";
+        let request =
+            DeleteTopicsRequest { names: vec![name.to_owned()], timeout_ms: millis(self.request_timeout()) };
+        self.cluster.forget_topic(name);
+        self.retry(OPERATION, name, async |within| {
+            let answer = self.ask(OPERATION, name, Target::Any, request.clone(), within).await?;
+            match answer.topics.into_iter().next() {
+                Some((_, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, _)) => {
+                    Err(AdminError::UnknownTopic { topic: name.to_owned() })
+                }
+                Some((_, code, message)) => refused(OPERATION, name, code, message),
+                None => refused(OPERATION, name, ErrorCode::UNKNOWN_SERVER_ERROR, None),
+            }
+        })
+        .await
+    }
+
+    /// A topic's partitions, leaders and replicas, asked for anew.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::UnknownTopic`] when it is not there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn describe_topic(&self, name: &str) -> Result<TopicInfo, AdminError> {
+        const OPERATION: &str = "describing topic";
+        let topic = self
+            .retry(OPERATION, name, async |within| {
+                self.cluster
+                    .describe_topic(name, within)
+                    .await
+                    .map_err(|source| failed(OPERATION, name, source))
+            })
+            .await?;
+        let info = |(index, partition): (usize, &crate::cluster::Partition)| PartitionInfo {
+            index: i32::try_from(index).unwrap_or(i32::MAX),
+            leader: partition.leader,
+            leader_epoch: partition.leader_epoch,
+            replicas: partition.replicas.clone(),
+            in_sync: partition.isr.clone(),
+        };
+        Ok(TopicInfo {
+            name: name.to_owned(),
+            partitions: topic.partitions.iter().enumerate().map(info).collect(),
+        })
+    }
+
+    /// The settings of a topic, a broker or a group, by Kafka's names.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Refused`] with the broker's reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn describe_configs(
+        &self,
+        owner: ConfigOwner<'_>,
+    ) -> Result<BTreeMap<String, ConfigValue>, AdminError> {
+        const OPERATION: &str = "reading the settings of";
+        let (kind, name, target) = resource(owner);
+        let request = DescribeConfigsRequest { resources: vec![(kind, name.clone(), None)] };
+        self.retry(OPERATION, &name, async |within| {
+            let answer = self.ask(OPERATION, &name, target, request.clone(), within).await?;
+            let Some(found) = answer.resources.into_iter().next() else {
+                return Err(no_answer(OPERATION, &name));
+            };
+            refused(OPERATION, &name, found.error, found.error_message)?;
+            Ok(found.configs.into_iter().map(|config| (config.name.clone(), value(config))).collect())
+        })
+        .await
+    }
+
+    /// Sets (or, with `None`, unsets) single settings; the others stay.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Refused`] with the broker's reason, a value out of the broker's bounds among them.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it may leave the settings changed or not.
+    pub async fn alter_configs(
+        &self,
+        owner: ConfigOwner<'_>,
+        changes: impl IntoIterator<Item = (String, Option<String>)>,
+    ) -> Result<(), AdminError> {
+        const OPERATION: &str = "changing the settings of";
+        let (resource_type, name, target) = resource(owner);
+        let configs = changes.into_iter().collect();
+        let request = IncrementalAlterConfigsRequest {
+            resources: vec![AlteredResource { resource_type, name: name.clone(), configs }],
+            validate_only: false,
+        };
+        self.retry(OPERATION, &name, async |within| {
+            let answer = self.ask(OPERATION, &name, target, request.clone(), within).await?;
+            match answer.resources.into_iter().next() {
+                Some((code, message, ..)) => refused(OPERATION, &name, code, message),
+                None => Err(no_answer(OPERATION, &name)),
+            }
+        })
+        .await
+    }
+
+    /// An offset of each of a topic's partitions, by partition number.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`] when a partition's leader does not answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn list_offsets(
+        &self,
+        topic: &str,
+        which: OffsetSpec,
+    ) -> Result<BTreeMap<i32, i64>, AdminError> {
+        const OPERATION: &str = "listing the offsets of topic";
+        self.retry(OPERATION, topic, async |within| {
+            let known =
+                self.cluster.topic(topic, within).await.map_err(|source| failed(OPERATION, topic, source))?;
+            let mut by_leader: BTreeMap<i32, Vec<ListOffsetsPartition>> = BTreeMap::new();
+            for (index, partition) in (0..).zip(&known.partitions) {
+                let Some(leader) = partition.leader else {
+                    return Err(refusal(OPERATION, topic, ErrorCode::LEADER_NOT_AVAILABLE, None));
+                };
+                by_leader.entry(leader).or_default().push(ListOffsetsPartition {
+                    index,
+                    current_leader_epoch: -1,
+                    timestamp_ms: match which {
+                        OffsetSpec::Earliest => EARLIEST,
+                        OffsetSpec::Latest => LATEST,
+                        OffsetSpec::TimestampMs(at) => at,
+                    },
+                });
+            }
+            let mut offsets = BTreeMap::new();
+            for (leader, partitions) in by_leader {
+                let request = ListOffsetsRequest {
+                    isolation_level: IsolationLevel::ReadUncommitted,
+                    topics: vec![(topic.to_owned(), partitions)],
+                };
+                let answer = self.ask(OPERATION, topic, Target::Broker(leader), request, within).await?;
+                for listed in answer.topics.into_iter().flat_map(|(_, partitions)| partitions) {
+                    if !listed.error.is_ok() {
+                        self.cluster.request_refresh();
+                    }
+                    refused(OPERATION, topic, listed.error, None)?;
+                    offsets.insert(listed.index, listed.offset);
+                }
+            }
+            Ok(offsets)
+        })
+        .await
+    }
+
+    /// What a group has committed in a topic: the next offset it reads, by partition number. Partitions without a
+    /// commit are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`] when the group's coordinator does not answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn group_offsets(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>, AdminError> {
+        const OPERATION: &str = "reading the offsets of group";
+        let request = OffsetFetchRequest {
+            group_id: group.to_owned(),
+            member_id: None,
+            member_epoch: -1,
+            topics: None,
+            require_stable: false,
+        };
+        self.retry(OPERATION, group, async |within| {
+            let answer = self.ask_coordinator(OPERATION, group, request.clone(), within).await?;
+            match answer.error {
+                // A group that has never committed does not exist for the broker.
+                ErrorCode::GROUP_ID_NOT_FOUND => return Ok(BTreeMap::new()),
+                code => self.check_coordinator(OPERATION, group, code)?,
+            }
+            let mut offsets = BTreeMap::new();
+            for (name, partitions) in answer.topics {
+                for (partition, code) in partitions {
+                    if name == topic {
+                        refused(OPERATION, group, code, None)?;
+                        offsets.insert(partition.index, partition.offset);
+                    }
+                }
+            }
+            offsets.retain(|_, offset| *offset >= 0);
+            Ok(offsets)
+        })
+        .await
+    }
+
+    /// How far a group is behind in a topic, by partition number.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`] when a leader or the group's coordinator does not answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn group_lag(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<i32, PartitionLag>, AdminError> {
+        let committed = self.group_offsets(group, topic).await?;
+        let start = self.list_offsets(topic, OffsetSpec::Earliest).await?;
+        let end = self.list_offsets(topic, OffsetSpec::Latest).await?;
+        let lag = |(index, end): (i32, i64)| {
+            let committed = committed.get(&index).copied();
+            let from = committed.or_else(|| start.get(&index).copied()).unwrap_or(0);
+            (index, PartitionLag { committed, end, lag: end.saturating_sub(from).max(0) })
+        };
+        Ok(end.into_iter().map(lag).collect())
+    }
+
+    /// Deletes a group that has no members, and what it committed.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Refused`] when it is not there or has members.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it may leave the group deleted or not.
+    pub async fn delete_group(&self, group: &str) -> Result<(), AdminError> {
+        const OPERATION: &str = "deleting group";
+        let request = DeleteGroupsRequest { group_ids: vec![group.to_owned()] };
+        self.retry(OPERATION, group, async |within| {
+            let answer = self.ask_coordinator(OPERATION, group, request.clone(), within).await?;
+            let code = answer.groups.first().map_or(ErrorCode::UNKNOWN_SERVER_ERROR, |(_, code)| *code);
+            self.check_coordinator(OPERATION, group, code)
+        })
+        .await
+    }
+
+    fn request_timeout(&self) -> Duration {
+        self.cluster.config().request_timeout
+    }
+
+    async fn ready_topic(
+        &self,
+        operation: &'static str,
+        name: &str,
+    ) -> Result<std::sync::Arc<Topic>, AdminError> {
+        let within = self.request_timeout() * TRIES_TIME;
+        self.cluster.topic(name, within).await.map_err(|source| failed(operation, name, source))
+    }
+
+    async fn ask<A: Api + Clone + Send + Sync + 'static>(
+        &self,
+        operation: &'static str,
+        name: &str,
+        target: Target,
+        request: A,
+        within: Duration,
+    ) -> Result<A::Response, AdminError> {
+        self.cluster.call(target, request, within).await.map_err(|source| failed(operation, name, source))
+    }
+
+    async fn ask_coordinator<A: Api + Clone + Send + Sync + 'static>(
+        &self,
+        operation: &'static str,
+        group: &str,
+        request: A,
+        within: Duration,
+    ) -> Result<A::Response, AdminError> {
+        let request_failed = |source| failed(operation, group, source);
+        let coordinator = self.cluster.coordinator(group, within).await.map_err(request_failed)?;
+        let answer = self.cluster.call(Target::Broker(coordinator), request, within).await;
+        if answer.is_err() {
+            self.cluster.forget_coordinator(group);
+        }
+        answer.map_err(request_failed)
+    }
+
+    fn check_coordinator(
+        &self,
+        operation: &'static str,
+        group: &str,
+        code: ErrorCode,
+    ) -> Result<(), AdminError> {
+        if code == ErrorCode::NOT_COORDINATOR || code == ErrorCode::COORDINATOR_NOT_AVAILABLE {
+            self.cluster.forget_coordinator(group);
+        }
+        refused(operation, group, code, None)
+    }
+
+    /// Tries until it succeeds, the failure is final, or the time is up.
+    async fn retry<T, F: Future<Output = Result<T, AdminError>>>(
+        &self,
+        operation: &'static str,
+        name: &str,
+        attempt: impl Fn(Duration) -> F,
+    ) -> Result<T, AdminError> {
+        let within = self.request_timeout();
+        let until: Instant = clock::now() + within * TRIES_TIME;
+        let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX, 0);
+        loop {
+            let error = match attempt(within).await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            let pause = backoff.next_delay();
+            if !error.is_retriable() || clock::now() + pause >= until {
+                return Err(error);
+            }
+            tracing::debug!(operation, name, %error, "an admin call is tried again");
+            sleep(pause).await;
+        }
+    }
+}
+
+fn refused(
+    operation: &'static str,
+    name: &str,
+    code: ErrorCode,
+    message: Option<String>,
+) -> Result<(), AdminError> {
+    code.check().map_err(|code| refusal(operation, name, code, message))
+}
+
+fn refusal(operation: &'static str, name: &str, code: ErrorCode, message: Option<String>) -> AdminError {
+    AdminError::Refused { operation, name: name.to_owned(), code, message }
+}
+
+/// An answer that says nothing of what was asked.
+fn no_answer(operation: &'static str, name: &str) -> AdminError {
+    refusal(operation, name, ErrorCode::UNKNOWN_SERVER_ERROR, None)
+}
+
+fn failed(operation: &'static str, name: &str, source: RequestError) -> AdminError {
+    match source {
+        RequestError::UnknownTopic { topic } => AdminError::UnknownTopic { topic: topic.to_string() },
+        source => AdminError::Request { operation, name: name.to_owned(), source },
+    }
+}
+
+/// Brokers answer for their own settings themselves; the rest any broker can.
+fn resource(owner: ConfigOwner<'_>) -> (ResourceType, String, Target) {
+    match owner {
+        ConfigOwner::Topic(name) => (ResourceType::Topic, name.to_owned(), Target::Any),
+        ConfigOwner::Broker(id) => (ResourceType::Broker, id.to_string(), Target::Broker(id)),
+        ConfigOwner::Group(id) => (ResourceType::Group, id.to_owned(), Target::Any),
+    }
+}
+
+fn value(config: DescribedConfig) -> ConfigValue {
+    let is_own = matches!(config.source, SOURCE_TOPIC | SOURCE_GROUP);
+    ConfigValue { value: config.value, is_own }
+}
+
+fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}
+
+/// All tries together may take this many times the request timeout.
+const TRIES_TIME: u32 = 3;
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+/// `DescribeConfigsResponse.ConfigSource`: set on the topic, set on the group.
+const SOURCE_TOPIC: i8 = 1;
+const SOURCE_GROUP: i8 = 8;

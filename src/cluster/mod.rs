@@ -4,6 +4,7 @@
 //! producer, the consumer and the admin.
 
 mod calls;
+mod coordinators;
 mod handle;
 mod lane_task;
 mod metadata;
