@@ -393,7 +393,7 @@ pub enum RequestError {
         after: Duration,
         /// The last failure, if one was seen.
         #[source]
-        last: Option<Box<RequestError>>,
+        last: Option<Box<Self>>,
     },
     /// The topic does not exist, as far as the cluster says.
     #[error(
