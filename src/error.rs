@@ -228,6 +228,16 @@ pub enum DecodeError {
         /// Where it starts.
         at: usize,
     },
+    /// Records in a format from before Kafka 0.11, or one that is not known.
+    #[error(
+        "record batch at byte {at}: format {magic} is not supported, only format 2 (Kafka 0.11 and later)"
+    )]
+    RecordFormat {
+        /// Where the format's number stands.
+        at: usize,
+        /// The number, Kafka's "magic".
+        magic: i8,
+    },
     /// A record batch whose checksum does not match its bytes.
     #[error("record batch at offset {base_offset}: CRC-32C is {found:#010x}, the header says {stated:#010x}")]
     Crc {

@@ -15,6 +15,8 @@ pub mod crafting;
 pub mod error;
 pub mod producer;
 
+pub use wire::compression::{Compression, ParseCompressionError};
+
 #[cfg(feature = "mock")]
 pub mod mock;
 

@@ -1,0 +1,155 @@
+//! Zstandard by `ruzstd`: reads every level, writes the fastest.
+
+use super::output::Output;
+use crate::error::DecodeError;
+use bytes::BytesMut;
+use ruzstd::{
+    decoding::{
+        BlockDecodingStrategy, FrameDecoder,
+        errors::{FrameDecoderError, ReadFrameHeaderError},
+    },
+    encoding::{CompressionLevel, FrameCompressor, MatchGeneratorDriver},
+};
+use std::io::{Cursor, Read as _};
+
+/// A frame's window is held in memory whole. This much is always accepted, since Zstandard's specification asks it of
+/// every reader and streaming writers state a window far above their content; more only up to the output's cap.
+const WINDOW_BYTES: usize = 8 * 1024 * 1024;
+
+pub(super) struct Encoder {
+    frame: FrameCompressor<Cursor<Vec<u8>>, Vec<u8>, MatchGeneratorDriver>,
+    src: Vec<u8>,
+    dst: Vec<u8>,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self { frame: FrameCompressor::new(CompressionLevel::Fastest), src: Vec::new(), dst: Vec::new() }
+    }
+}
+
+impl Encoder {
+    pub(super) fn compress(&mut self, src: &[u8], dst: &mut BytesMut) -> bool {
+        // The crate's compressor owns its source and target, so both are lent to it for the time of the call.
+        self.src.clear();
+        self.src.extend_from_slice(src);
+        self.dst.clear();
+        self.frame.set_source(Cursor::new(std::mem::take(&mut self.src)));
+        self.frame.set_drain(std::mem::take(&mut self.dst));
+        self.frame.compress();
+        self.src = self.frame.take_source().map(Cursor::into_inner).unwrap_or_default();
+        self.dst = self.frame.take_drain().unwrap_or_default();
+        dst.extend_from_slice(&self.dst);
+        true
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Decoder {
+    frame: FrameDecoder,
+}
+
+impl Decoder {
+    pub(super) fn decompress(&mut self, src: &[u8], output: &mut Output<'_>) -> Result<(), DecodeError> {
+        let mut rest = src;
+        loop {
+            self.frame(&mut rest, output)?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads one frame off the front of `rest`, or steps over a skippable one.
+    fn frame(&mut self, rest: &mut &[u8], output: &mut Output<'_>) -> Result<(), DecodeError> {
+        let window_bytes = output.left().max(WINDOW_BYTES);
+        self.frame.set_max_window_size(u64::try_from(window_bytes).unwrap_or(u64::MAX));
+        match self.frame.reset(&mut *rest) {
+            Ok(()) => {}
+            Err(FrameDecoderError::WindowSizeTooBig { .. }) => return Err(output.over_limit()),
+            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                length, ..
+            })) => {
+                let after = usize::try_from(length).ok().and_then(|length| rest.get(length..));
+                *rest = after.ok_or_else(|| output.corrupt())?;
+                return Ok(());
+            }
+            Err(_) => return Err(output.corrupt()),
+        }
+        // 0 where the frame does not say.
+        let content_bytes = usize::try_from(self.frame.content_size()).unwrap_or(usize::MAX);
+        if content_bytes > output.left() {
+            return Err(output.over_limit());
+        }
+        let start = output.len();
+        loop {
+            let finished = self
+                .frame
+                .decode_blocks(&mut *rest, BlockDecodingStrategy::UptoBlocks(1))
+                .map_err(|_| output.corrupt())?;
+            let ready = self.frame.can_collect();
+            if ready > 0 {
+                let (_, room) = output.room(ready)?;
+                self.frame.read_exact(room).map_err(|_| output.corrupt())?;
+                output.advance(ready)?;
+            }
+            if finished {
+                break;
+            }
+        }
+        if content_bytes > 0 && output.len() - start != content_bytes {
+            return Err(output.corrupt());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(src: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+        let mut memory = Vec::new();
+        let mut output = Output::new(&mut memory, limit, "zstd");
+        Decoder::default().decompress(src, &mut output)?;
+        Ok(output.written().to_vec())
+    }
+
+    fn written(plain: &[u8]) -> BytesMut {
+        let mut dst = BytesMut::new();
+        assert!(Encoder::default().compress(plain, &mut dst));
+        dst
+    }
+
+    /// A frame header with this window descriptor and nothing after it but an empty last block.
+    fn window(descriptor: u8) -> [u8; 9] {
+        [0x28, 0xb5, 0x2f, 0xfd, 0, descriptor, 1, 0, 0]
+    }
+
+    #[test]
+    fn several_frames_and_skippable_ones_are_read() {
+        let mut frames = written(b"first ").to_vec();
+        frames.extend_from_slice(&[0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
+        frames.extend_from_slice(&written(b"second"));
+        assert_eq!(read(&frames, 12).unwrap(), b"first second");
+        assert_eq!(read(&frames, 11), Err(DecodeError::DecompressLimit { codec: "zstd", limit: 11 }));
+    }
+
+    #[test]
+    fn a_window_above_both_the_cap_and_8_mib_is_refused() {
+        assert_eq!(read(&window(13 << 3), 1000).unwrap(), b"");
+        let refused = DecodeError::DecompressLimit { codec: "zstd", limit: 1000 };
+        assert_eq!(read(&window(14 << 3), 1000), Err(refused.clone()));
+        assert_eq!(read(&window(30 << 3), 1000), Err(refused));
+    }
+
+    #[test]
+    fn a_stated_size_above_the_cap_is_refused() {
+        // One segment of 2^40 bytes; then a size of 2^40 with a window of 1 KiB.
+        let one_segment = [0x28, 0xb5, 0x2f, 0xfd, 0b1110_0000, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0];
+        let windowed = [0x28, 0xb5, 0x2f, 0xfd, 0b1100_0000, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0];
+        let refused = DecodeError::DecompressLimit { codec: "zstd", limit: 1 << 20 };
+        assert_eq!(read(&one_segment, 1 << 20), Err(refused.clone()));
+        assert_eq!(read(&windowed, 1 << 20), Err(refused));
+    }
+}
