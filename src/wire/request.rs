@@ -75,3 +75,107 @@ pub(crate) fn decode_response<A: Api>(version: i16, frame: Bytes) -> Result<A::R
     let mut reader = response_body(A::KEY, version, frame)?;
     A::decode(version, &mut reader)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        error::ErrorCode,
+        wire::api::{
+            api_versions::ApiVersionsRequest,
+            init_producer_id::{InitProducerIdRequest, InitProducerIdResponse},
+            produce::{ProduceTopic, produce_body},
+            testing::{apis, versions},
+        },
+    };
+    use bytes::Buf;
+    use kafka_protocol::{
+        messages::{self, RequestHeader, ResponseHeader},
+        protocol::{Decodable, Encodable},
+    };
+
+    fn headers() -> impl Iterator<Item = (ApiKey, i16, messages::ApiKey)> {
+        apis().into_iter().flat_map(|(key, range)| {
+            let theirs = messages::ApiKey::try_from(key as i16).unwrap();
+            versions(range).map(move |version| (key, version, theirs))
+        })
+    }
+
+    #[test]
+    fn the_broker_reads_the_head_of_every_request() {
+        for (key, version, theirs) in headers() {
+            let segments = vec![Bytes::from_static(b"12345"), Bytes::new(), Bytes::from_static(b"67")];
+            let mut head = encode_head(&Body { key, version, segments }, -7, "craftwire").unwrap();
+            assert_eq!(head.get_i32(), i32::try_from(head.len()).unwrap() + 7);
+            let read = RequestHeader::decode(&mut head, theirs.request_header_version(version)).unwrap();
+            let expected = RequestHeader::default()
+                .with_request_api_key(key as i16)
+                .with_request_api_version(version)
+                .with_correlation_id(-7)
+                .with_client_id(Some("craftwire".into()));
+            assert_eq!(read, expected, "{} v{version}", key.name());
+            assert!(head.is_empty(), "{} v{version}", key.name());
+        }
+    }
+
+    #[test]
+    fn the_body_is_found_behind_the_head_of_every_answer() {
+        for (key, version, theirs) in headers() {
+            let mut frame = BytesMut::new();
+            ResponseHeader::default()
+                .with_correlation_id(5)
+                .with_unknown_tagged_field(9, Bytes::from_static(b"of the future"))
+                .encode(&mut frame, theirs.response_header_version(version))
+                .unwrap();
+            frame.put_slice(b"body");
+            let frame = frame.freeze();
+            assert_eq!(correlation_id(&frame).unwrap(), 5);
+            let mut reader = response_body(key, version, frame).unwrap();
+            assert_eq!(reader.remaining(), 4, "{} v{version}", key.name());
+            assert_eq!(reader.take("body", 4).unwrap(), "body");
+        }
+    }
+
+    #[test]
+    fn a_whole_frame_is_read() {
+        let frame = b"\0\0\0\x05\0\0\0\0\x01\0\0\0\0\0\0\0\0\x03\xe8\0\x02\0";
+        let read = decode_response::<InitProducerIdRequest>(5, Bytes::from_static(frame)).unwrap();
+        let expected = InitProducerIdResponse {
+            throttle_time_ms: 1,
+            error: ErrorCode::NONE,
+            producer_id: 1_000,
+            producer_epoch: 2,
+        };
+        assert_eq!(read, expected);
+        for cut in 0..frame.len() {
+            let cut = Bytes::from_static(&frame[..cut]);
+            assert!(decode_response::<InitProducerIdRequest>(5, cut).is_err());
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_the_handshake_is_read_in_spite_of_the_version_asked() {
+        let frame = b"\0\0\0\x05\0\x23\0\0\0\x01\0\x12\0\0\0\x03";
+        let read = decode_response::<ApiVersionsRequest>(4, Bytes::from_static(frame)).unwrap();
+        assert_eq!(read.error, ErrorCode::UNSUPPORTED_VERSION);
+        assert_eq!((read.apis.len(), read.apis[0].0, read.apis[0].1.max), (1, 18, 3));
+    }
+
+    #[test]
+    fn what_does_not_fit_its_field_is_refused() {
+        let body = Body::encode(&InitProducerIdRequest, 5).unwrap();
+        let refused = EncodeError { api: "InitProducerId", version: 5 };
+        assert_eq!(encode_head(&body, 1, &"x".repeat(32_768)).unwrap_err(), refused);
+        assert!(encode_head(&body, 1, &"x".repeat(32_767)).is_ok());
+        assert_eq!(
+            Body::encode(&InitProducerIdRequest, 99).unwrap_err(),
+            EncodeError { api: "InitProducerId", version: 99 }
+        );
+
+        // 2 GiB in a frame, without 2 GiB of memory: one segment many times over.
+        let batch = Bytes::from(vec![0; 1 << 20]);
+        let topic = ProduceTopic { name: "events".into(), partitions: vec![(0, batch); 2_048] };
+        let body = produce_body(12, 1, &[topic]).unwrap();
+        assert!(encode_head(&body, 1, "craftwire").is_err());
+    }
+}

@@ -20,8 +20,10 @@ pub(crate) mod offset_commit;
 pub(crate) mod offset_fetch;
 pub(crate) mod produce;
 
+#[cfg(feature = "internals")]
+pub(crate) mod fuzz;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 
 use super::{Api, reader::Reader};
 use crate::error::{DecodeError, EncodeError, ErrorCode};

@@ -1,8 +1,16 @@
 //! The checks that every API's tests share: answers as a broker writes them, requests as a broker reads them.
 
+use super::{
+    api_versions::ApiVersionsRequest, consumer_group_heartbeat::ConsumerGroupHeartbeatRequest,
+    create_topics::CreateTopicsRequest, delete_groups::DeleteGroupsRequest,
+    delete_topics::DeleteTopicsRequest, describe_configs::DescribeConfigsRequest, fetch::FetchRequest,
+    find_coordinator::FindCoordinatorRequest, incremental_alter_configs::IncrementalAlterConfigsRequest,
+    init_producer_id::InitProducerIdRequest, list_offsets::ListOffsetsRequest, metadata::MetadataRequest,
+    offset_commit::OffsetCommitRequest, offset_fetch::OffsetFetchRequest, produce::PRODUCE_VERSIONS,
+};
 use crate::{
     error::DecodeError,
-    wire::{Api, VersionRange, reader::Reader, request::Body},
+    wire::{Api, ApiKey, VersionRange, reader::Reader, request::Body},
 };
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
@@ -14,18 +22,42 @@ macro_rules! tagged {
         $message.with_unknown_tagged_field(100, ::bytes::Bytes::from_static(b"of the future"))
     };
 }
-pub(super) use tagged;
+pub(in crate::wire) use tagged;
 
-pub(super) fn versions(range: VersionRange) -> impl Iterator<Item = i16> {
+/// All APIs that this client speaks.
+pub(in crate::wire) fn apis() -> Vec<(ApiKey, VersionRange)> {
+    fn of<A: Api>() -> (ApiKey, VersionRange) {
+        (A::KEY, A::VERSIONS)
+    }
+    vec![
+        (ApiKey::Produce, PRODUCE_VERSIONS),
+        of::<FetchRequest>(),
+        of::<ListOffsetsRequest>(),
+        of::<MetadataRequest>(),
+        of::<OffsetCommitRequest>(),
+        of::<OffsetFetchRequest>(),
+        of::<FindCoordinatorRequest>(),
+        of::<ApiVersionsRequest>(),
+        of::<CreateTopicsRequest>(),
+        of::<DeleteTopicsRequest>(),
+        of::<InitProducerIdRequest>(),
+        of::<DescribeConfigsRequest>(),
+        of::<DeleteGroupsRequest>(),
+        of::<IncrementalAlterConfigsRequest>(),
+        of::<ConsumerGroupHeartbeatRequest>(),
+    ]
+}
+
+pub(in crate::wire) fn versions(range: VersionRange) -> impl Iterator<Item = i16> {
     range.min..=range.max
 }
 
-pub(super) fn text<T: From<StrBytes>>(value: &'static str) -> T {
+pub(in crate::wire) fn text<T: From<StrBytes>>(value: &'static str) -> T {
     StrBytes::from_static_str(value).into()
 }
 
 /// Checks that `answer`, written by the broker's side, reads as `expected`, and what comes of it cut or forged.
-pub(super) fn check_answer<A: Api>(version: i16, answer: &impl Encodable, expected: &A::Response)
+pub(in crate::wire) fn check_answer<A: Api>(version: i16, answer: &impl Encodable, expected: &A::Response)
 where
     A::Response: PartialEq + Debug,
 {
@@ -33,7 +65,7 @@ where
 }
 
 /// [`check_answer`] for a decoder that is no `Api`.
-pub(super) fn check_answer_with<R: PartialEq + Debug>(
+pub(in crate::wire) fn check_answer_with<R: PartialEq + Debug>(
     decode: impl Fn(i16, &mut Reader) -> Result<R, DecodeError>,
     version: i16,
     answer: &impl Encodable,
@@ -73,12 +105,12 @@ pub(super) fn check_answer_with<R: PartialEq + Debug>(
 }
 
 /// Checks that `answer`, whose arrays hold many of the shortest elements there are, is not refused for its counts.
-pub(super) fn check_shortest<A: Api>(version: i16, answer: &impl Encodable) {
+pub(in crate::wire) fn check_shortest<A: Api>(version: i16, answer: &impl Encodable) {
     check_shortest_with(A::decode, version, answer);
 }
 
 /// [`check_shortest`] for a decoder that is no `Api`; gives what was read.
-pub(super) fn check_shortest_with<R>(
+pub(in crate::wire) fn check_shortest_with<R>(
     decode: impl Fn(i16, &mut Reader) -> Result<R, DecodeError>,
     version: i16,
     answer: &impl Encodable,
@@ -91,22 +123,22 @@ pub(super) fn check_shortest_with<R>(
 
 /// How many of the shortest elements an array gets: more than the bytes that may follow it, so that a least length
 /// stated one byte too high is noticed.
-pub(super) const MANY: usize = 100;
+pub(in crate::wire) const MANY: usize = 100;
 
 /// The request as the broker's side reads it.
-pub(super) fn sent<A: Api, M: Decodable>(request: &A, version: i16) -> M {
+pub(in crate::wire) fn sent<A: Api, M: Decodable>(request: &A, version: i16) -> M {
     let body = Body::encode(request, version).unwrap();
     assert_eq!((body.key, body.version), (A::KEY, version));
     read_whole(body.segments.concat().into(), version)
 }
 
-pub(super) fn read_whole<M: Decodable>(mut bytes: Bytes, version: i16) -> M {
+pub(in crate::wire) fn read_whole<M: Decodable>(mut bytes: Bytes, version: i16) -> M {
     let message = M::decode(&mut bytes, version).unwrap();
     assert!(bytes.is_empty(), "v{version}: {} bytes are left over", bytes.len());
     message
 }
 
-pub(super) fn written(answer: &impl Encodable, version: i16) -> Bytes {
+pub(in crate::wire) fn written(answer: &impl Encodable, version: i16) -> Bytes {
     let mut out = BytesMut::new();
     answer.encode(&mut out, version).unwrap();
     out.freeze()
