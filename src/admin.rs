@@ -15,6 +15,7 @@ use crate::{
             create_topics::{CreatableTopic, CreateTopicsRequest},
             delete_groups::DeleteGroupsRequest,
             delete_topics::DeleteTopicsRequest,
+            describe_cluster::DescribeClusterRequest,
             describe_configs::{DescribeConfigsRequest, DescribedConfig, ResourceType},
             fetch::IsolationLevel,
             incremental_alter_configs::{AlteredResource, IncrementalAlterConfigsRequest},
@@ -218,6 +219,28 @@ impl Admin {
             rack: broker.rack.as_deref().map(str::to_owned),
         };
         topology.brokers.values().map(info).collect()
+    }
+
+    /// How many brokers are registered with the cluster, those that are down among them.
+    ///
+    /// Needs Kafka 4.0 or later.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Request`] when the cluster does not answer, or is too old to say.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn registered_brokers(&self) -> Result<usize, AdminError> {
+        const OPERATION: &str = "counting the brokers of";
+        const NAME: &str = "the cluster";
+        self.retry(OPERATION, NAME, async |within| {
+            let answer = self.ask(OPERATION, NAME, Target::Any, DescribeClusterRequest, within).await?;
+            refused(OPERATION, NAME, answer.error, answer.error_message)?;
+            Ok(answer.brokers.len())
+        })
+        .await
     }
 
     /// Creates a topic and waits until each of its partitions has a leader.

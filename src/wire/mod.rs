@@ -35,6 +35,7 @@ pub(crate) enum ApiKey {
     DescribeConfigs = 32,
     DeleteGroups = 42,
     IncrementalAlterConfigs = 44,
+    DescribeCluster = 60,
     ConsumerGroupHeartbeat = 68,
 }
 
@@ -56,6 +57,7 @@ impl ApiKey {
             Self::DescribeConfigs => "DescribeConfigs",
             Self::DeleteGroups => "DeleteGroups",
             Self::IncrementalAlterConfigs => "IncrementalAlterConfigs",
+            Self::DescribeCluster => "DescribeCluster",
             Self::ConsumerGroupHeartbeat => "ConsumerGroupHeartbeat",
         }
     }
