@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! AskVersions ──answer──▶ Ready
-//!      └──answer 35──▶ AskVersionsAgain (v0) ──answer──▶ Ready
+//!      └──answer 35──▶ AskVersionsAgain ──answer──▶ Ready
 //! ```
 //!
 //! Nothing else is sent before `Ready`. A broker that does not know our version of ApiVersions answers
-//! UNSUPPORTED_VERSION in the form of v0, with what it does know (KIP-511).
+//! UNSUPPORTED_VERSION in the form of v0, with the versions that it does know (KIP-511), and is asked again in the
+//! highest of those: only from v3 on does the answer name the cluster's features, KIP-848 groups among them.
 
 use super::Versions;
 use crate::{
@@ -32,9 +33,11 @@ pub(crate) enum Step<S> {
 #[derive(Debug)]
 pub(crate) struct AskVersions;
 
-/// Waits for the answer to ApiVersions v0, asked after the broker refused a higher version.
+/// Waits for the answer to ApiVersions in a version that the broker says it knows.
 #[derive(Debug)]
-pub(crate) struct AskVersionsAgain;
+pub(crate) struct AskVersionsAgain {
+    version: i16,
+}
 
 /// The handshake between two answers.
 #[derive(Debug)]
@@ -62,18 +65,21 @@ impl Handshake {
 
 impl AskVersions {
     fn handle(self, frame: Bytes) -> Result<Step<Handshake>, ConnectionError> {
-        let in_v0 = read(0, frame.clone());
-        if let Ok(ApiVersionsResponse { error: ErrorCode::UNSUPPORTED_VERSION, .. }) = in_v0 {
-            let body = Body::encode(&ApiVersionsRequest, 0).map_err(ConnectionError::Encode)?;
-            return Ok(Step::Ask(body, Handshake::AskVersionsAgain(AskVersionsAgain)));
+        let answer = read(ApiVersionsRequest::VERSIONS.max, frame)?;
+        if answer.error != ErrorCode::UNSUPPORTED_VERSION {
+            return accept(answer);
         }
-        accept(read(ApiVersionsRequest::VERSIONS.max, frame)?)
+        let known = answer.apis.iter().find(|(key, _)| *key == ApiVersionsRequest::KEY as i16);
+        let version =
+            known.and_then(|(_, range)| ApiVersionsRequest::VERSIONS.highest_common(*range)).unwrap_or(0);
+        let body = Body::encode(&ApiVersionsRequest, version).map_err(ConnectionError::Encode)?;
+        Ok(Step::Ask(body, Handshake::AskVersionsAgain(AskVersionsAgain { version })))
     }
 }
 
 impl AskVersionsAgain {
     fn handle(self, frame: Bytes) -> Result<Step<Handshake>, ConnectionError> {
-        accept(read(0, frame)?)
+        accept(read(self.version, frame)?)
     }
 }
 
@@ -108,15 +114,26 @@ mod tests {
         frame.freeze()
     }
 
-    #[test]
-    fn a_broker_that_answers_35_is_asked_again_in_version_0() {
+    fn asked_after_35(apis: &[(i16, i16, i16)]) -> (Body, Handshake) {
         let (body, state) = Handshake::start().unwrap();
         assert_eq!(body.version, ApiVersionsRequest::VERSIONS.max);
-        let Step::Ask(body, state) = state.handle(answer_v0(35, &[(18, 0, 3)])).unwrap() else {
-            panic!("ready after a refusal")
-        };
-        assert_eq!(body.version, 0);
-        let Step::Ready(versions) = state.handle(answer_v0(0, &[(18, 0, 3), (3, 0, 12)])).unwrap() else {
+        match state.handle(answer_v0(35, apis)).unwrap() {
+            Step::Ask(body, state) => (body, state),
+            Step::Ready(_) => panic!("ready after a refusal"),
+        }
+    }
+
+    #[test]
+    fn a_broker_that_answers_35_is_asked_again_in_its_highest_version() {
+        assert_eq!(asked_after_35(&[(18, 0, 3)]).0.version, 3);
+        assert_eq!(asked_after_35(&[(18, 0, 0)]).0.version, 0);
+        assert_eq!(asked_after_35(&[]).0.version, 0, "one that does not say is asked in the oldest");
+    }
+
+    #[test]
+    fn the_second_answer_counts() {
+        let (_, state) = asked_after_35(&[(18, 0, 0)]);
+        let Step::Ready(versions) = state.handle(answer_v0(0, &[(18, 0, 0), (3, 0, 12)])).unwrap() else {
             panic!("a third question")
         };
         let metadata = versions.choose(crate::wire::ApiKey::Metadata, crate::wire::VersionRange::new(12, 13));
@@ -125,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_second_refusal_ends_it() {
-        let error = Handshake::AskVersionsAgain(AskVersionsAgain).handle(answer_v0(35, &[])).unwrap_err();
+        let (_, state) = asked_after_35(&[(18, 0, 0)]);
+        let error = state.handle(answer_v0(35, &[])).unwrap_err();
         assert!(matches!(error, ConnectionError::Refused { code: ErrorCode::UNSUPPORTED_VERSION, .. }));
     }
 
