@@ -1,7 +1,7 @@
 //! The four codecs, all pure Rust.
 //!
-//! Invariant: decompression never makes more than the caller's limit (and a few KiB), whatever the bytes claim; a
-//! length in compressed data is checked against the bytes in hand and the limit before room is made for it.
+//! Invariant: decompression gives no more than the caller's limit and takes memory in proportion to it, whatever the
+//! bytes claim; a length in compressed data is checked against the bytes in hand and the limit before room is made.
 //! Both directions keep their state and scratch memory from batch to batch. Absent: levels and dictionaries.
 
 mod gzip;

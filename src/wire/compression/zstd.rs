@@ -12,9 +12,11 @@ use ruzstd::{
 };
 use std::io::{Cursor, Read as _};
 
-/// A frame's window is held in memory whole. This much is always accepted, since Zstandard's specification asks it of
-/// every reader and streaming writers state a window far above their content; more only up to the output's cap.
-const WINDOW_BYTES: usize = 8 * 1024 * 1024;
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// In the byte after the magic: there is no window, since the frame is held in memory whole.
+const SINGLE_SEGMENT: u8 = 1 << 5;
+/// Windows that are made smaller stay within these: a block, and more than any cap.
+const WINDOW_BYTES: std::ops::RangeInclusive<usize> = 128 << 10..=1 << 30;
 
 pub(super) struct Encoder {
     frame: FrameCompressor<Cursor<Vec<u8>>, Vec<u8>, MatchGeneratorDriver>,
@@ -62,9 +64,15 @@ impl Decoder {
 
     /// Reads one frame off the front of `rest`, or steps over a skippable one.
     fn frame(&mut self, rest: &mut &[u8], output: &mut Output<'_>) -> Result<(), DecodeError> {
-        let window_bytes = output.left().max(WINDOW_BYTES);
+        let window_bytes =
+            output.left().clamp(*WINDOW_BYTES.start(), *WINDOW_BYTES.end()).next_power_of_two();
         self.frame.set_max_window_size(u64::try_from(window_bytes).unwrap_or(u64::MAX));
-        match self.frame.reset(&mut *rest) {
+        let lowered = with_smaller_window(rest, window_bytes);
+        let (head, tail) = rest.split_at(lowered.map_or(0, |head| head.len()));
+        let mut source = lowered.as_ref().map_or(head, |head| &head[..]).chain(tail);
+        let reset = self.frame.reset(&mut source);
+        *rest = source.into_inner().1;
+        match reset {
             Ok(()) => {}
             Err(FrameDecoderError::WindowSizeTooBig { .. }) => return Err(output.over_limit()),
             Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
@@ -104,6 +112,21 @@ impl Decoder {
     }
 }
 
+/// The front of `frame` with its window lowered to `window_bytes`, a power of two; `None` if it states no window.
+///
+/// A window is memory that the reader sets aside, and Java at level 22 states 128 MiB for a batch of a few hundred
+/// bytes. Nothing in a frame can refer further back than it has come, so a window as large as the cap on its output is
+/// as good as any larger one.
+fn with_smaller_window(frame: &[u8], window_bytes: usize) -> Option<[u8; 6]> {
+    let &[m0, m1, m2, m3, flags, stated] = frame.first_chunk()?;
+    if [m0, m1, m2, m3] != MAGIC || flags & SINGLE_SEGMENT != 0 {
+        return None;
+    }
+    // Five bits of exponent over 2^10, then three of eighths.
+    let lowered = u8::try_from(window_bytes.ilog2().saturating_sub(10) << 3).unwrap_or(u8::MAX);
+    Some([m0, m1, m2, m3, flags, stated.min(lowered)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,11 +159,19 @@ mod tests {
     }
 
     #[test]
-    fn a_window_above_both_the_cap_and_8_mib_is_refused() {
-        assert_eq!(read(&window(13 << 3), 1000).unwrap(), b"");
-        let refused = DecodeError::DecompressLimit { codec: "zstd", limit: 1000 };
-        assert_eq!(read(&window(14 << 3), 1000), Err(refused.clone()));
-        assert_eq!(read(&window(30 << 3), 1000), Err(refused));
+    fn a_window_above_the_cap_is_lowered() {
+        for (stated, limit, lowered) in [
+            (17 << 3, 1000, 7 << 3),
+            (0xff, 1 << 20, 10 << 3),
+            (0xff, (1 << 20) + 1, 11 << 3),
+            (0xff, usize::MAX, 20 << 3),
+            (11 << 3, 8 << 20, 11 << 3),
+        ] {
+            let frame = window(stated);
+            let window_bytes = limit.clamp(*WINDOW_BYTES.start(), *WINDOW_BYTES.end()).next_power_of_two();
+            assert_eq!(with_smaller_window(&frame, window_bytes).unwrap()[5], lowered);
+            assert_eq!(read(&frame, limit).unwrap(), b"");
+        }
     }
 
     #[test]

@@ -61,4 +61,6 @@ const TRANSACTIONAL_BIT: i16 = 1 << 4;
 const CONTROL_BIT: i16 = 1 << 5;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
