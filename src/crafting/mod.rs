@@ -1,1 +1,39 @@
 //! The crafting domain: typed events in, typed events out.
+//!
+//! The wire contract of the two topics as types. A value of these types is a value that the contract allows: numbers
+//! in range, names out of closed lists, a reason only where there is a failure. Reading checks every rule and says
+//! where which one broke; writing cannot fail.
+
+mod codec;
+mod envelope;
+mod event;
+mod json;
+mod material;
+mod names;
+mod progress;
+mod session;
+mod timestamp;
+mod topic;
+mod values;
+mod violation;
+
+#[cfg(feature = "internals")]
+pub(crate) use codec::check_event_json;
+pub use codec::{Malformed, NotAnEvent, Parsed, UnknownEvent, encode, parse};
+pub use envelope::{Envelope, Metadata, Tags};
+pub use event::{Body, Event, EventDraft};
+pub use material::{Location, Material, Materials};
+pub use names::{
+    CancelReason, FailureReason, MaterialQuality, PauseReason, PayloadCompression, Priority, Quality,
+};
+pub use progress::{ProgressUpdate, Status, Step};
+pub use session::{
+    SessionCancel, SessionComplete, SessionEvent, SessionFail, SessionPause, SessionResume, SessionStart,
+};
+pub use timestamp::Timestamp;
+pub use topic::{CONSUMERS_MAX, Group, LAG_ALERT_EVENTS, Topic};
+pub use values::{
+    CraftingDuration, EstimatedDuration, EventType, Percent, QualityScore, Quantity, RetryCount, Seconds,
+    SizeBytes, Source, Ttl, Version,
+};
+pub use violation::{InvalidValue, Rule, Violation};

@@ -1,0 +1,224 @@
+//! Events in and out of JSON, and what becomes of those that are no events of ours.
+//!
+//! Invariant: nothing read is fatal and nothing is lost: what is not an event of the topic is [`Parsed::Unknown`] or
+//! [`Parsed::Malformed`], each with its bytes.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{
+    envelope::Envelope,
+    event::{Body, Event},
+    json::{self, Node},
+    values::EventType,
+    violation::{Path, Rule, Violation},
+};
+
+/// What the bytes of a record turned out to be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Parsed<B> {
+    /// An event of the topic's kind, with every rule of the contract holding.
+    Event(Event<B>),
+    /// An event with a good envelope, of a type that this topic's body does not have: made by a newer version, or
+    /// meant for another topic.
+    Unknown(UnknownEvent),
+    /// No event: a rule of the contract is broken.
+    Malformed(Malformed),
+}
+
+impl<B: Body> Parsed<B> {
+    /// The event, if it is one.
+    ///
+    /// # Errors
+    ///
+    /// What it is instead.
+    pub fn event(self) -> Result<Event<B>, NotAnEvent> {
+        match self {
+            Self::Event(event) => Ok(event),
+            Self::Unknown(unknown) => Err(NotAnEvent::Unknown(Box::new(unknown))),
+            Self::Malformed(malformed) => Err(NotAnEvent::Malformed(malformed)),
+        }
+    }
+
+    /// The envelope, unless it is malformed.
+    pub const fn envelope(&self) -> Option<&Envelope> {
+        match self {
+            Self::Event(event) => Some(event.envelope()),
+            Self::Unknown(unknown) => Some(&unknown.envelope),
+            Self::Malformed(_) => None,
+        }
+    }
+}
+
+/// Why [`Parsed::event`] has no event to give.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAnEvent {
+    /// Its type is not known here.
+    #[error("the event type {} is not known on this topic; pass it on as it is or update this program", .0.event_type)]
+    Unknown(Box<UnknownEvent>),
+    /// It breaks a rule of the contract.
+    #[error("the record is no event of the contract")]
+    Malformed(#[source] Malformed),
+}
+
+/// An event whose type is not known here; its JSON is kept.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct UnknownEvent {
+    /// What it says it is.
+    pub event_type: EventType,
+    /// Its envelope, which every event has.
+    pub envelope: Envelope,
+    /// The whole event as it came.
+    pub raw: Bytes,
+    data_session_id: Option<Uuid>,
+}
+
+impl UnknownEvent {
+    /// The session it is about: the envelope's, else that of `data` if it has one.
+    pub fn session_id(&self) -> Option<Uuid> {
+        self.envelope.session_id().or(self.data_session_id)
+    }
+
+    /// The session whose text is the record's key.
+    ///
+    /// # Errors
+    ///
+    /// [`Rule::SessionForKey`] if neither the envelope nor `data` names one: the event cannot be published.
+    pub fn key(&self) -> Result<Uuid, Violation> {
+        self.session_id().ok_or_else(|| {
+            Violation::new(Path::Field(&Path::Root, "session_id"), Rule::SessionForKey, json::ABSENT)
+        })
+    }
+}
+
+/// Bytes that are no event, and the first rule they break.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{violation}")]
+#[non_exhaustive]
+pub struct Malformed {
+    /// The bytes as they came.
+    pub raw: Bytes,
+    /// The rule, where, and what was there.
+    pub violation: Violation,
+}
+
+/// Reads one event of the topic that carries `B`.
+///
+/// Fields that the contract does not know are passed over; the caller still has the bytes. It never fails: see
+/// [`Parsed`].
+///
+/// ```
+/// use craftwire::crafting::{Parsed, SessionEvent, parse};
+///
+/// let json = r#"{
+///     "event_id": "7d0f7c1e-52c3-4f0a-9d0b-0e6d2f5b9a10",
+///     "event_type": "crafting.session.resume",
+///     "timestamp": "2026-01-15T09:30:00Z",
+///     "version": "1.0.0",
+///     "source": "crafting.network",
+///     "data": { "session_id": "7d0f7c1e-52c3-4f0a-9d0b-0e6d2f5b9a12", "a_field_of_the_future": true }
+/// }"#;
+/// let Parsed::Event(event) = parse::<SessionEvent>(json) else { unreachable!() };
+/// assert!(matches!(event.body(), SessionEvent::Resume(_)));
+///
+/// let newer = json.replace("session.resume", "session.inspect");
+/// let Parsed::Unknown(unknown) = parse::<SessionEvent>(newer) else { unreachable!() };
+/// assert_eq!(unknown.event_type.as_str(), "crafting.session.inspect");
+/// ```
+pub fn parse<B: Body>(json: impl Into<Bytes>) -> Parsed<B> {
+    let raw: Bytes = json.into();
+    match read(&raw) {
+        Ok(Read::Event(event)) => Parsed::Event(event),
+        Ok(Read::Unknown { event_type, envelope, data_session_id }) => {
+            Parsed::Unknown(UnknownEvent { event_type, envelope, raw, data_session_id })
+        }
+        Err(violation) => Parsed::Malformed(Malformed { raw, violation }),
+    }
+}
+
+/// Appends an event's JSON to `out`, on one line.
+///
+/// Absent optionals are left out, UUIDs are in lower case, times end in `Z`, and fields come in the contract's order.
+/// It cannot fail: the types hold nothing that the contract does not allow.
+///
+/// ```
+/// use craftwire::crafting::{Envelope, Event, SessionEvent, SessionResume, Timestamp, encode, parse};
+/// use uuid::Uuid;
+///
+/// let envelope = Envelope::new(Uuid::from_u128(1), Timestamp::UNIX_EPOCH, "crafting.network".parse()?);
+/// let event = Event::<SessionEvent>::new(envelope, SessionResume::new(Uuid::from_u128(7)).into());
+/// let mut json = Vec::new();
+/// encode(&event, &mut json);
+/// assert_eq!(parse::<SessionEvent>(json).event().unwrap(), event);
+/// # Ok::<(), craftwire::crafting::InvalidValue>(())
+/// ```
+pub fn encode<B: Body>(event: &Event<B>, out: &mut Vec<u8>) {
+    event.envelope().write(&event.event_type(), |fields| event.body().write(fields), out);
+}
+
+enum Read<B> {
+    Event(Event<B>),
+    Unknown { event_type: EventType, envelope: Envelope, data_session_id: Option<Uuid> },
+}
+
+fn read<B: Body>(raw: &[u8]) -> Result<Read<B>, Violation> {
+    // The whole text first: JSON's own reader does not look into the strings that it passes over.
+    let text = std::str::from_utf8(raw).map_err(|error| {
+        let offset = error.valid_up_to();
+        let rest = raw.get(offset..).unwrap_or_default();
+        Violation::new(
+            Path::Root,
+            Rule::Utf8 { offset },
+            &rest.escape_ascii().take(40).map(char::from).collect::<String>(),
+        )
+    })?;
+    Envelope::read(Node::root(text), |envelope, event_type, data| {
+        let Some(body) = B::read(&event_type, data) else {
+            let fields = json::object(data, ["session_id"])?;
+            // An unknown type's data has rules of its own, so what is no session here is no error either.
+            let data_session_id = fields.optional("session_id", json::uuid).ok().flatten();
+            return Ok(Read::Unknown { event_type, envelope, data_session_id });
+        };
+        let body = body?;
+        match envelope.session_id() {
+            Some(id) if id != body.session_id() => Err(Violation::new(
+                Path::Field(&Path::Root, "session_id"),
+                Rule::SameSession,
+                &format!("\"{id}\""),
+            )),
+            _ => Ok(Read::Event(Event::as_read(envelope, body))),
+        }
+    })
+}
+
+/// Reads any bytes as an event of either topic; one that was read reads the same after it was written.
+#[cfg(any(test, feature = "internals"))]
+pub(crate) fn check_event_json(data: &[u8]) {
+    check_as::<super::session::SessionEvent>(data);
+    check_as::<super::progress::ProgressUpdate>(data);
+}
+
+#[cfg(any(test, feature = "internals"))]
+fn check_as<B: Body>(data: &[u8]) {
+    match parse::<B>(Bytes::copy_from_slice(data)) {
+        Parsed::Event(event) => {
+            let json = event.to_json();
+            assert!(std::str::from_utf8(&json).is_ok(), "JSON is written as UTF-8");
+            assert_eq!(
+                parse::<B>(json).event().as_ref(),
+                Ok(&event),
+                "what was written reads as what was read"
+            );
+        }
+        Parsed::Unknown(unknown) => assert_eq!(unknown.raw, data),
+        Parsed::Malformed(malformed) => {
+            assert_eq!(malformed.raw, data);
+            assert!(
+                malformed.violation.value.len() < 100 && malformed.violation.path.len() < 200,
+                "errors stay small"
+            );
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! What every event has around its `data`: the envelope and its metadata.
+//!
+//! Invariant: an [`Envelope`] in an [`Event`](super::Event) names no session or the session of its body; only this
+//! layer sets it.
+
+use std::ops::Deref;
+
+use uuid::Uuid;
+
+use super::{
+    json::{self, Node, ObjectWriter, ToJson},
+    names::{PayloadCompression, Priority},
+    timestamp::Timestamp,
+    values::{EventType, RetryCount, SizeBytes, Source, Ttl, Version},
+    violation::{InvalidValue, Rule, Violation},
+};
+
+/// Everything of an event but its type and its `data`.
+///
+/// ```
+/// use craftwire::crafting::{Envelope, Metadata, Priority, Timestamp};
+/// use uuid::Uuid;
+///
+/// let envelope = Envelope::new(Uuid::from_u128(1), Timestamp::UNIX_EPOCH, "crafting.network".parse()?)
+///     .with_trace_id("4bf92f3577b34da6")
+///     .with_metadata(Metadata { priority: Some(Priority::High), ..Metadata::default() });
+/// assert_eq!(envelope.version.to_string(), "1.0.0");
+/// # Ok::<(), craftwire::crafting::InvalidValue>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Envelope {
+    /// Unique; what a reader deduplicates on.
+    pub event_id: Uuid,
+    /// When it happened.
+    pub timestamp: Timestamp,
+    /// The contract's version it was written to.
+    pub version: Version,
+    /// Who sent it.
+    pub source: Source,
+    /// Ties the events of one request together.
+    pub correlation_id: Option<Uuid>,
+    /// Private, since it must be the body's.
+    session_id: Option<Uuid>,
+    /// The player it is about.
+    pub player_id: Option<Uuid>,
+    /// The game instance.
+    pub game_id: Option<Uuid>,
+    /// Distributed tracing.
+    pub trace_id: Option<String>,
+    /// Free words, ten at most.
+    pub tags: Tags,
+    /// Hints for whoever handles it.
+    pub metadata: Option<Metadata>,
+}
+
+impl Envelope {
+    /// An envelope of the current version with the required fields. Nothing here reads a clock or makes an id.
+    pub fn new(event_id: Uuid, timestamp: Timestamp, source: Source) -> Self {
+        Self {
+            event_id,
+            timestamp,
+            version: Version::CURRENT,
+            source,
+            correlation_id: None,
+            session_id: None,
+            player_id: None,
+            game_id: None,
+            trace_id: None,
+            tags: Tags::default(),
+            metadata: None,
+        }
+    }
+
+    /// The session it names; an event may leave it to its `data`.
+    pub const fn session_id(&self) -> Option<Uuid> {
+        self.session_id
+    }
+
+    /// Sets `correlation_id`.
+    #[must_use]
+    pub const fn with_correlation_id(mut self, id: Uuid) -> Self {
+        self.correlation_id = Some(id);
+        self
+    }
+
+    /// Sets `player_id`.
+    #[must_use]
+    pub const fn with_player_id(mut self, id: Uuid) -> Self {
+        self.player_id = Some(id);
+        self
+    }
+
+    /// Sets `game_id`.
+    #[must_use]
+    pub const fn with_game_id(mut self, id: Uuid) -> Self {
+        self.game_id = Some(id);
+        self
+    }
+
+    /// Sets `trace_id`.
+    #[must_use]
+    pub fn with_trace_id(mut self, id: impl Into<String>) -> Self {
+        self.trace_id = Some(id.into());
+        self
+    }
+
+    /// Sets `tags`.
+    #[must_use]
+    pub fn with_tags(mut self, tags: Tags) -> Self {
+        self.tags = tags;
+        self
+    }
+
+    /// Sets `metadata`.
+    #[must_use]
+    pub const fn with_metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+
+    pub(crate) const fn name_session(&mut self, id: Option<Uuid>) {
+        self.session_id = id;
+    }
+
+    /// Reads the whole envelope; type and data come beside it, `data` unread.
+    pub(crate) fn read<'a, T>(
+        root: Node<'a, '_>,
+        finish: impl FnOnce(Self, EventType, Node<'a, '_>) -> Result<T, Violation>,
+    ) -> Result<T, Violation> {
+        let fields = json::object(root, FIELDS)?;
+        let envelope = Self {
+            event_id: fields.required("event_id", json::uuid)?,
+            timestamp: fields.required("timestamp", json::parsed)?,
+            version: fields.required("version", json::parsed)?,
+            source: fields.required("source", json::parsed)?,
+            correlation_id: fields.optional("correlation_id", json::uuid)?,
+            session_id: fields.optional("session_id", json::uuid)?,
+            player_id: fields.optional("player_id", json::uuid)?,
+            game_id: fields.optional("game_id", json::uuid)?,
+            trace_id: fields.optional("trace_id", json::string)?,
+            tags: fields.optional("tags", Tags::read)?.unwrap_or_default(),
+            metadata: fields.optional("metadata", Metadata::read)?,
+        };
+        let event_type = fields.required("event_type", json::parsed)?;
+        fields.required("data", |data| finish(envelope, event_type, data))
+    }
+
+    /// Writes the whole event, fields in the contract's order.
+    pub(crate) fn write(
+        &self,
+        event_type: &EventType,
+        write_data: impl Fn(&mut ObjectWriter<'_>),
+        out: &mut Vec<u8>,
+    ) {
+        let mut fields = ObjectWriter::new(out);
+        fields.field("event_id", &self.event_id);
+        fields.field("event_type", event_type.as_str());
+        fields.field("timestamp", &self.timestamp);
+        fields.field("version", &self.version);
+        fields.field("source", self.source.as_str());
+        fields.optional("correlation_id", self.correlation_id.as_ref());
+        fields.optional("session_id", self.session_id.as_ref());
+        fields.optional("player_id", self.player_id.as_ref());
+        fields.optional("game_id", self.game_id.as_ref());
+        fields.optional("trace_id", self.trace_id.as_ref());
+        fields.optional("tags", (!self.tags.is_empty()).then_some(&*self.tags));
+        fields.object("data", write_data);
+        if let Some(metadata) = &self.metadata {
+            fields.object("metadata", |fields| metadata.write(fields));
+        }
+        fields.end();
+    }
+}
+
+const FIELDS: [&str; 13] = [
+    "event_id",
+    "event_type",
+    "timestamp",
+    "version",
+    "source",
+    "correlation_id",
+    "session_id",
+    "player_id",
+    "game_id",
+    "trace_id",
+    "tags",
+    "data",
+    "metadata",
+];
+
+/// Up to ten words on an event. It reads as a slice of strings.
+///
+/// ```
+/// use craftwire::crafting::Tags;
+///
+/// let tags = Tags::new(["tutorial", "guild"])?;
+/// assert!(tags.contains(&"guild".to_owned()));
+/// assert!(Tags::new(["x"; 11]).is_err());
+/// # Ok::<(), craftwire::crafting::InvalidValue>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tags(Vec<String>);
+
+impl Tags {
+    /// The most tags of an event.
+    pub const MAX: usize = 10;
+
+    /// Checks how many there are.
+    ///
+    /// # Errors
+    ///
+    /// [`Rule::Items`] if there are more than ten.
+    pub fn new(tags: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, InvalidValue> {
+        // One too many is enough to know.
+        let tags: Vec<String> = tags.into_iter().take(Self::MAX + 1).map(Into::into).collect();
+        if tags.len() > Self::MAX {
+            return Err(InvalidValue::new(Rule::Items { min: 0, max: Self::MAX }, "more"));
+        }
+        Ok(Self(tags))
+    }
+
+    fn read(node: Node<'_, '_>) -> Result<Self, Violation> {
+        json::bounded_list(node, (0, Self::MAX), json::string).map(Self)
+    }
+}
+
+impl Deref for Tags {
+    type Target = [String];
+
+    fn deref(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// Hints for whoever handles an event. `None` is a field that is not there; the methods give its default.
+///
+/// ```
+/// use craftwire::crafting::{Metadata, Priority};
+///
+/// let metadata = Metadata { retry_count: Some(2u64.try_into()?), ..Metadata::default() };
+/// assert_eq!(metadata.priority(), Priority::Normal);
+/// assert_eq!(metadata.retry_count().get(), 2);
+/// # Ok::<(), craftwire::crafting::InvalidValue>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Metadata {
+    /// How urgent it is.
+    pub priority: Option<Priority>,
+    /// How long it matters.
+    pub ttl: Option<Ttl>,
+    /// How often it was tried again.
+    pub retry_count: Option<RetryCount>,
+    /// How its payload was compressed, as the sender says.
+    pub compression: Option<PayloadCompression>,
+    /// Its size, as the sender says.
+    pub size_bytes: Option<SizeBytes>,
+}
+
+impl Metadata {
+    /// How urgent it is; normal unless it says.
+    pub fn priority(&self) -> Priority {
+        self.priority.unwrap_or_default()
+    }
+
+    /// How often it was tried again; 0 unless it says.
+    pub fn retry_count(&self) -> RetryCount {
+        self.retry_count.unwrap_or_default()
+    }
+
+    /// How its payload was compressed; not at all unless it says.
+    pub fn compression(&self) -> PayloadCompression {
+        self.compression.unwrap_or_default()
+    }
+
+    fn read(node: Node<'_, '_>) -> Result<Self, Violation> {
+        let fields = json::object(node, ["priority", "ttl", "retry_count", "compression", "size_bytes"])?;
+        Ok(Self {
+            priority: fields.optional("priority", json::one_of)?,
+            ttl: fields.optional("ttl", json::parsed)?,
+            retry_count: fields.optional("retry_count", json::integer)?,
+            compression: fields.optional("compression", json::one_of)?,
+            size_bytes: fields.optional("size_bytes", json::integer)?,
+        })
+    }
+
+    fn write(&self, fields: &mut ObjectWriter<'_>) {
+        fields.optional("priority", self.priority.map(Priority::as_str));
+        fields.optional("ttl", self.ttl.as_ref());
+        fields.optional("retry_count", self.retry_count.as_ref());
+        fields.optional("compression", self.compression.map(PayloadCompression::as_str));
+        fields.optional("size_bytes", self.size_bytes.as_ref());
+    }
+}
+
+impl ToJson for Version {
+    fn write(&self, out: &mut Vec<u8>) {
+        json::display(format_args!("\"{self}\""), out);
+    }
+}
+
+impl ToJson for Ttl {
+    fn write(&self, out: &mut Vec<u8>) {
+        json::display(format_args!("\"{self}\""), out);
+    }
+}

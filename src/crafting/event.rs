@@ -1,0 +1,253 @@
+//! A whole event: an envelope and its typed body, checked against each other.
+
+use uuid::Uuid;
+
+use super::{
+    codec,
+    envelope::{Envelope, Metadata, Tags},
+    timestamp::Timestamp,
+    topic::Topic,
+    values::{EventType, Source},
+};
+
+/// What an event carries as `data`: one type for each topic.
+///
+/// It is implemented by [`SessionEvent`](super::SessionEvent) and [`ProgressUpdate`](super::ProgressUpdate), and by
+/// nothing else.
+pub trait Body: sealed::Data + Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static {
+    /// The topic that carries it.
+    const TOPIC: Topic;
+
+    /// Its `event_type`.
+    fn event_type(&self) -> EventType;
+
+    /// The session it is about; its text is the record's key.
+    fn session_id(&self) -> Uuid;
+}
+
+pub(crate) mod sealed {
+    use crate::crafting::{
+        json::{Node, ObjectWriter},
+        values::EventType,
+        violation::Violation,
+    };
+
+    /// How a body is read and written; out of reach, so that the contract has no other bodies.
+    pub trait Data: Sized {
+        /// `None`: no body of this kind has that type.
+        fn read(event_type: &EventType, data: Node<'_, '_>) -> Option<Result<Self, Violation>>;
+
+        fn write(&self, fields: &mut ObjectWriter<'_>);
+    }
+}
+
+/// An event as it is on its topic.
+///
+/// ```
+/// use craftwire::crafting::{Envelope, Event, PauseReason, SessionEvent, SessionPause, Timestamp};
+/// use uuid::Uuid;
+///
+/// let session = Uuid::from_u128(7);
+/// let envelope = Envelope::new(Uuid::from_u128(1), Timestamp::UNIX_EPOCH, "crafting.network".parse()?);
+/// let event: Event<SessionEvent> = Event::new(envelope, SessionPause::new(session, PauseReason::PlayerAfk).into());
+/// assert_eq!(event.envelope().session_id(), Some(session));
+/// assert!(event.to_json().starts_with(br#"{"event_id":"00000000-0000-0000-0000-000000000001","#));
+/// # Ok::<(), craftwire::crafting::InvalidValue>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event<B> {
+    envelope: Envelope,
+    body: B,
+}
+
+impl<B: Body> Event<B> {
+    /// Puts a body into an envelope, which names the body's session from then on.
+    pub fn new(mut envelope: Envelope, body: B) -> Self {
+        envelope.name_session(Some(body.session_id()));
+        Self { envelope, body }
+    }
+
+    /// An event whose envelope was read and names the body's session or none.
+    pub(crate) fn as_read(envelope: Envelope, body: B) -> Self {
+        debug_assert!(envelope.session_id().is_none_or(|id| id == body.session_id()));
+        Self { envelope, body }
+    }
+
+    /// What is around the body.
+    pub const fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// What happened.
+    pub const fn body(&self) -> &B {
+        &self.body
+    }
+
+    /// Both, to keep.
+    pub fn into_parts(self) -> (Envelope, B) {
+        (self.envelope, self.body)
+    }
+
+    /// What a reader deduplicates on.
+    pub const fn event_id(&self) -> Uuid {
+        self.envelope.event_id
+    }
+
+    /// The session it is about.
+    pub fn session_id(&self) -> Uuid {
+        self.body.session_id()
+    }
+
+    /// The body's `event_type`.
+    pub fn event_type(&self) -> EventType {
+        self.body.event_type()
+    }
+
+    /// Appends the event's JSON; see [`encode`](super::encode).
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        codec::encode(self, out);
+    }
+
+    /// The event's JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = Vec::with_capacity(512);
+        self.encode(&mut json);
+        json
+    }
+}
+
+/// An event on its way to a publisher, which fills in what is left open: the id, the time and the source.
+///
+/// A body turns into one with nothing but itself, so a publisher takes both.
+///
+/// ```
+/// use craftwire::crafting::{EventDraft, Percent, ProgressUpdate, Status, Timestamp};
+/// use uuid::Uuid;
+///
+/// let update = ProgressUpdate::new(Uuid::from_u128(7), Percent::new(42)?, Status::Active);
+/// let draft = EventDraft::new(update).with_correlation_id(Uuid::from_u128(8));
+/// let event = draft.stamp(&"crafting.network".parse()?, Uuid::from_u128(1), Timestamp::UNIX_EPOCH);
+/// assert_eq!(event.event_id(), Uuid::from_u128(1));
+/// # Ok::<(), craftwire::crafting::InvalidValue>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventDraft<B> {
+    event_id: Option<Uuid>,
+    timestamp: Option<Timestamp>,
+    source: Option<Source>,
+    correlation_id: Option<Uuid>,
+    player_id: Option<Uuid>,
+    game_id: Option<Uuid>,
+    trace_id: Option<String>,
+    tags: Tags,
+    metadata: Option<Metadata>,
+    body: B,
+}
+
+impl<B: Body> EventDraft<B> {
+    /// A body with everything around it left open.
+    pub fn new(body: impl Into<B>) -> Self {
+        Self {
+            event_id: None,
+            timestamp: None,
+            source: None,
+            correlation_id: None,
+            player_id: None,
+            game_id: None,
+            trace_id: None,
+            tags: Tags::default(),
+            metadata: None,
+            body: body.into(),
+        }
+    }
+
+    /// Sets `event_id`; otherwise the publisher makes one (version 7).
+    #[must_use]
+    pub const fn with_event_id(mut self, id: Uuid) -> Self {
+        self.event_id = Some(id);
+        self
+    }
+
+    /// Sets `timestamp`; otherwise it is the time of publishing.
+    #[must_use]
+    pub const fn with_timestamp(mut self, timestamp: Timestamp) -> Self {
+        self.timestamp = Some(timestamp);
+        self
+    }
+
+    /// Sets `source`; otherwise it is the publisher's.
+    #[must_use]
+    pub fn with_source(mut self, source: Source) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Sets `correlation_id`.
+    #[must_use]
+    pub const fn with_correlation_id(mut self, id: Uuid) -> Self {
+        self.correlation_id = Some(id);
+        self
+    }
+
+    /// Sets the envelope's `player_id`.
+    #[must_use]
+    pub const fn with_player_id(mut self, id: Uuid) -> Self {
+        self.player_id = Some(id);
+        self
+    }
+
+    /// Sets `game_id`.
+    #[must_use]
+    pub const fn with_game_id(mut self, id: Uuid) -> Self {
+        self.game_id = Some(id);
+        self
+    }
+
+    /// Sets `trace_id`.
+    #[must_use]
+    pub fn with_trace_id(mut self, id: impl Into<String>) -> Self {
+        self.trace_id = Some(id.into());
+        self
+    }
+
+    /// Sets `tags`.
+    #[must_use]
+    pub fn with_tags(mut self, tags: Tags) -> Self {
+        self.tags = tags;
+        self
+    }
+
+    /// Sets `metadata`.
+    #[must_use]
+    pub const fn with_metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+
+    /// What happened.
+    pub const fn body(&self) -> &B {
+        &self.body
+    }
+
+    /// The finished event: what was left open is taken from the arguments.
+    pub fn stamp(self, source: &Source, event_id: Uuid, now: Timestamp) -> Event<B> {
+        let mut envelope = Envelope::new(
+            self.event_id.unwrap_or(event_id),
+            self.timestamp.unwrap_or(now),
+            self.source.unwrap_or_else(|| source.clone()),
+        );
+        envelope.correlation_id = self.correlation_id;
+        envelope.player_id = self.player_id;
+        envelope.game_id = self.game_id;
+        envelope.trace_id = self.trace_id;
+        envelope.tags = self.tags;
+        envelope.metadata = self.metadata;
+        Event::new(envelope, self.body)
+    }
+}
+
+impl<B: Body> From<B> for EventDraft<B> {
+    fn from(body: B) -> Self {
+        Self::new(body)
+    }
+}

@@ -1,0 +1,526 @@
+//! The six events of a crafting session's life, on `game.crafting.events`.
+
+use uuid::Uuid;
+
+use super::{
+    event::{Body, EventDraft, sealed},
+    json::{self, Node, ObjectWriter},
+    material::{Location, Material, Materials},
+    names::{CancelReason, FailureReason, PauseReason, Quality},
+    timestamp::Timestamp,
+    topic::Topic,
+    values::{CraftingDuration, EstimatedDuration, EventType, Seconds},
+    violation::Violation,
+};
+
+/// What happened to a crafting session.
+///
+/// ```
+/// use craftwire::crafting::{Body, FailureReason, SessionEvent, SessionFail};
+/// use uuid::Uuid;
+///
+/// let event: SessionEvent = SessionFail::new(Uuid::from_u128(7), FailureReason::Timeout).into();
+/// assert_eq!(event.event_type().as_str(), "crafting.session.fail");
+/// assert_eq!(event.session_id(), Uuid::from_u128(7));
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum SessionEvent {
+    /// `crafting.session.start`
+    Start(SessionStart),
+    /// `crafting.session.complete`
+    Complete(SessionComplete),
+    /// `crafting.session.fail`
+    Fail(SessionFail),
+    /// `crafting.session.cancel`
+    Cancel(SessionCancel),
+    /// `crafting.session.pause`
+    Pause(SessionPause),
+    /// `crafting.session.resume`
+    Resume(SessionResume),
+}
+
+impl Body for SessionEvent {
+    const TOPIC: Topic = Topic::Events;
+
+    fn event_type(&self) -> EventType {
+        match self {
+            Self::Start(_) => EventType::SESSION_START,
+            Self::Complete(_) => EventType::SESSION_COMPLETE,
+            Self::Fail(_) => EventType::SESSION_FAIL,
+            Self::Cancel(_) => EventType::SESSION_CANCEL,
+            Self::Pause(_) => EventType::SESSION_PAUSE,
+            Self::Resume(_) => EventType::SESSION_RESUME,
+        }
+    }
+
+    fn session_id(&self) -> Uuid {
+        match self {
+            Self::Start(start) => start.session_id,
+            Self::Complete(complete) => complete.session_id,
+            Self::Fail(fail) => fail.session_id,
+            Self::Cancel(cancel) => cancel.session_id,
+            Self::Pause(pause) => pause.session_id,
+            Self::Resume(resume) => resume.session_id,
+        }
+    }
+}
+
+impl sealed::Data for SessionEvent {
+    fn read(event_type: &EventType, data: Node<'_, '_>) -> Option<Result<Self, Violation>> {
+        Some(match event_type.as_str() {
+            "crafting.session.start" => SessionStart::read(data).map(Self::Start),
+            "crafting.session.complete" => SessionComplete::read(data).map(Self::Complete),
+            "crafting.session.fail" => SessionFail::read(data).map(Self::Fail),
+            "crafting.session.cancel" => SessionCancel::read(data).map(Self::Cancel),
+            "crafting.session.pause" => SessionPause::read(data).map(Self::Pause),
+            "crafting.session.resume" => SessionResume::read(data).map(Self::Resume),
+            _ => return None,
+        })
+    }
+
+    fn write(&self, fields: &mut ObjectWriter<'_>) {
+        match self {
+            Self::Start(start) => start.write(fields),
+            Self::Complete(complete) => complete.write(fields),
+            Self::Fail(fail) => fail.write(fields),
+            Self::Cancel(cancel) => cancel.write(fields),
+            Self::Pause(pause) => pause.write(fields),
+            Self::Resume(resume) => resume.write(fields),
+        }
+    }
+}
+
+macro_rules! variants {
+    ($($body:ident => $variant:ident),*) => {$(
+        impl From<$body> for SessionEvent {
+            fn from(body: $body) -> Self {
+                Self::$variant(body)
+            }
+        }
+
+        impl From<$body> for EventDraft<SessionEvent> {
+            fn from(body: $body) -> Self {
+                Self::new(body)
+            }
+        }
+    )*};
+}
+
+variants! {
+    SessionStart => Start, SessionComplete => Complete, SessionFail => Fail,
+    SessionCancel => Cancel, SessionPause => Pause, SessionResume => Resume
+}
+
+/// A session began.
+///
+/// ```
+/// use craftwire::crafting::{EstimatedDuration, Location, Material, Materials, Quantity, SessionStart};
+/// use uuid::Uuid;
+///
+/// let (session, recipe, player, iron) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3), Uuid::from_u128(4));
+/// let start = SessionStart::new(session, recipe, player)
+///     .with_materials(Materials::new(vec![Material::new(iron, Quantity::new(5)?)])?)
+///     .with_estimated_duration(EstimatedDuration::new(300)?)
+///     .with_location(Location::new(123.45, 67.89, 0.0)?)
+///     .with_zone_id("night_city_crafting_zone_01");
+/// assert_eq!(start.player_id, player);
+/// # Ok::<(), craftwire::crafting::InvalidValue>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SessionStart {
+    /// The session.
+    pub session_id: Uuid,
+    /// What is being made.
+    pub recipe_id: Uuid,
+    /// Who makes it.
+    pub player_id: Uuid,
+    /// What goes into it.
+    pub materials: Option<Materials>,
+    /// How long it should take.
+    pub estimated_duration: Option<EstimatedDuration>,
+    /// Where it is made.
+    pub workstation_id: Option<Uuid>,
+    /// Where in the world.
+    pub location: Option<Location>,
+    /// In which zone.
+    pub zone_id: Option<String>,
+}
+
+impl SessionStart {
+    /// A start with the required fields.
+    pub const fn new(session_id: Uuid, recipe_id: Uuid, player_id: Uuid) -> Self {
+        Self {
+            session_id,
+            recipe_id,
+            player_id,
+            materials: None,
+            estimated_duration: None,
+            workstation_id: None,
+            location: None,
+            zone_id: None,
+        }
+    }
+
+    /// Sets `materials`.
+    #[must_use]
+    pub fn with_materials(mut self, materials: Materials) -> Self {
+        self.materials = Some(materials);
+        self
+    }
+
+    /// Sets `estimated_duration_seconds`.
+    #[must_use]
+    pub const fn with_estimated_duration(mut self, duration: EstimatedDuration) -> Self {
+        self.estimated_duration = Some(duration);
+        self
+    }
+
+    /// Sets `workstation_id`.
+    #[must_use]
+    pub const fn with_workstation_id(mut self, id: Uuid) -> Self {
+        self.workstation_id = Some(id);
+        self
+    }
+
+    /// Sets `location`.
+    #[must_use]
+    pub const fn with_location(mut self, location: Location) -> Self {
+        self.location = Some(location);
+        self
+    }
+
+    /// Sets `zone_id`.
+    #[must_use]
+    pub fn with_zone_id(mut self, id: impl Into<String>) -> Self {
+        self.zone_id = Some(id.into());
+        self
+    }
+
+    fn read(data: Node<'_, '_>) -> Result<Self, Violation> {
+        let fields = json::object(
+            data,
+            [
+                "session_id",
+                "recipe_id",
+                "player_id",
+                "materials",
+                "estimated_duration_seconds",
+                "workstation_id",
+                "location",
+                "zone_id",
+            ],
+        )?;
+        Ok(Self {
+            session_id: fields.required("session_id", json::uuid)?,
+            recipe_id: fields.required("recipe_id", json::uuid)?,
+            player_id: fields.required("player_id", json::uuid)?,
+            materials: fields.optional("materials", Materials::read)?,
+            estimated_duration: fields.optional("estimated_duration_seconds", json::integer)?,
+            workstation_id: fields.optional("workstation_id", json::uuid)?,
+            location: fields.optional("location", Location::read)?,
+            zone_id: fields.optional("zone_id", json::string)?,
+        })
+    }
+
+    fn write(&self, fields: &mut ObjectWriter<'_>) {
+        fields.field("session_id", &self.session_id);
+        fields.field("recipe_id", &self.recipe_id);
+        fields.field("player_id", &self.player_id);
+        fields.optional("materials", self.materials.as_deref());
+        fields.optional("estimated_duration_seconds", self.estimated_duration.as_ref());
+        fields.optional("workstation_id", self.workstation_id.as_ref());
+        fields.optional("location", self.location.as_ref());
+        fields.optional("zone_id", self.zone_id.as_ref());
+    }
+}
+
+/// A session ended with a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionComplete {
+    /// The session.
+    pub session_id: Uuid,
+    /// What was made.
+    pub result_item_id: Uuid,
+    /// How long it took.
+    pub duration: CraftingDuration,
+    /// How good it is.
+    pub quality: Option<Quality>,
+    /// What the player learned.
+    pub experience_gained: Option<u64>,
+    /// What went into it.
+    pub materials_used: Option<Vec<Material>>,
+}
+
+impl SessionComplete {
+    /// A completion with the required fields.
+    pub const fn new(session_id: Uuid, result_item_id: Uuid, duration: CraftingDuration) -> Self {
+        Self {
+            session_id,
+            result_item_id,
+            duration,
+            quality: None,
+            experience_gained: None,
+            materials_used: None,
+        }
+    }
+
+    /// Sets `quality`.
+    #[must_use]
+    pub const fn with_quality(mut self, quality: Quality) -> Self {
+        self.quality = Some(quality);
+        self
+    }
+
+    /// Sets `experience_gained`.
+    #[must_use]
+    pub const fn with_experience_gained(mut self, experience: u64) -> Self {
+        self.experience_gained = Some(experience);
+        self
+    }
+
+    /// Sets `materials_used`.
+    #[must_use]
+    pub fn with_materials_used(mut self, materials: Vec<Material>) -> Self {
+        self.materials_used = Some(materials);
+        self
+    }
+
+    fn read(data: Node<'_, '_>) -> Result<Self, Violation> {
+        let fields = json::object(
+            data,
+            [
+                "session_id",
+                "result_item_id",
+                "duration_seconds",
+                "quality",
+                "experience_gained",
+                "materials_used",
+            ],
+        )?;
+        Ok(Self {
+            session_id: fields.required("session_id", json::uuid)?,
+            result_item_id: fields.required("result_item_id", json::uuid)?,
+            duration: fields.required("duration_seconds", json::integer)?,
+            quality: fields.optional("quality", json::one_of)?,
+            experience_gained: fields.optional("experience_gained", json::integer)?,
+            materials_used: fields.optional("materials_used", |node| json::list(node, Material::read))?,
+        })
+    }
+
+    fn write(&self, fields: &mut ObjectWriter<'_>) {
+        fields.field("session_id", &self.session_id);
+        fields.field("result_item_id", &self.result_item_id);
+        fields.field("duration_seconds", &self.duration);
+        fields.optional("quality", self.quality.map(Quality::as_str));
+        fields.optional("experience_gained", self.experience_gained.as_ref());
+        fields.optional("materials_used", self.materials_used.as_ref());
+    }
+}
+
+/// A session ended without a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionFail {
+    /// The session.
+    pub session_id: Uuid,
+    /// Why.
+    pub failure_reason: FailureReason,
+    /// How long it lasted.
+    pub duration: Option<Seconds>,
+    /// Whether the materials are gone, if it says; see [`materials_lost`](Self::materials_lost()).
+    pub materials_lost: Option<bool>,
+}
+
+impl SessionFail {
+    /// A failure with the required fields.
+    pub const fn new(session_id: Uuid, failure_reason: FailureReason) -> Self {
+        Self { session_id, failure_reason, duration: None, materials_lost: None }
+    }
+
+    /// Whether the materials are gone; not unless it says.
+    pub fn materials_lost(&self) -> bool {
+        self.materials_lost.unwrap_or(false)
+    }
+
+    /// Sets `duration_seconds`.
+    #[must_use]
+    pub const fn with_duration(mut self, duration: Seconds) -> Self {
+        self.duration = Some(duration);
+        self
+    }
+
+    /// Sets `materials_lost`.
+    #[must_use]
+    pub const fn with_materials_lost(mut self, lost: bool) -> Self {
+        self.materials_lost = Some(lost);
+        self
+    }
+
+    fn read(data: Node<'_, '_>) -> Result<Self, Violation> {
+        let fields =
+            json::object(data, ["session_id", "failure_reason", "duration_seconds", "materials_lost"])?;
+        Ok(Self {
+            session_id: fields.required("session_id", json::uuid)?,
+            failure_reason: fields.required("failure_reason", json::one_of)?,
+            duration: fields.optional("duration_seconds", json::integer)?,
+            materials_lost: fields.optional("materials_lost", json::boolean)?,
+        })
+    }
+
+    fn write(&self, fields: &mut ObjectWriter<'_>) {
+        fields.field("session_id", &self.session_id);
+        fields.field("failure_reason", self.failure_reason.as_str());
+        fields.optional("duration_seconds", self.duration.as_ref());
+        fields.optional("materials_lost", self.materials_lost.as_ref());
+    }
+}
+
+/// A session was called off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionCancel {
+    /// The session.
+    pub session_id: Uuid,
+    /// Why.
+    pub cancel_reason: CancelReason,
+    /// How long it lasted.
+    pub duration: Option<Seconds>,
+    /// Whether the player has the materials back, if it says; see [`materials_returned`](Self::materials_returned()).
+    pub materials_returned: Option<bool>,
+}
+
+impl SessionCancel {
+    /// A cancellation with the required fields.
+    pub const fn new(session_id: Uuid, cancel_reason: CancelReason) -> Self {
+        Self { session_id, cancel_reason, duration: None, materials_returned: None }
+    }
+
+    /// Whether the player has the materials back; yes unless it says.
+    pub fn materials_returned(&self) -> bool {
+        self.materials_returned.unwrap_or(true)
+    }
+
+    /// Sets `duration_seconds`.
+    #[must_use]
+    pub const fn with_duration(mut self, duration: Seconds) -> Self {
+        self.duration = Some(duration);
+        self
+    }
+
+    /// Sets `materials_returned`.
+    #[must_use]
+    pub const fn with_materials_returned(mut self, returned: bool) -> Self {
+        self.materials_returned = Some(returned);
+        self
+    }
+
+    fn read(data: Node<'_, '_>) -> Result<Self, Violation> {
+        let fields =
+            json::object(data, ["session_id", "cancel_reason", "duration_seconds", "materials_returned"])?;
+        Ok(Self {
+            session_id: fields.required("session_id", json::uuid)?,
+            cancel_reason: fields.required("cancel_reason", json::one_of)?,
+            duration: fields.optional("duration_seconds", json::integer)?,
+            materials_returned: fields.optional("materials_returned", json::boolean)?,
+        })
+    }
+
+    fn write(&self, fields: &mut ObjectWriter<'_>) {
+        fields.field("session_id", &self.session_id);
+        fields.field("cancel_reason", self.cancel_reason.as_str());
+        fields.optional("duration_seconds", self.duration.as_ref());
+        fields.optional("materials_returned", self.materials_returned.as_ref());
+    }
+}
+
+/// A session stands still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionPause {
+    /// The session.
+    pub session_id: Uuid,
+    /// Why.
+    pub pause_reason: PauseReason,
+    /// Since when.
+    pub pause_time: Option<Timestamp>,
+}
+
+impl SessionPause {
+    /// A pause with the required fields.
+    pub const fn new(session_id: Uuid, pause_reason: PauseReason) -> Self {
+        Self { session_id, pause_reason, pause_time: None }
+    }
+
+    /// Sets `pause_time`.
+    #[must_use]
+    pub const fn with_pause_time(mut self, time: Timestamp) -> Self {
+        self.pause_time = Some(time);
+        self
+    }
+
+    fn read(data: Node<'_, '_>) -> Result<Self, Violation> {
+        let fields = json::object(data, ["session_id", "pause_reason", "pause_time"])?;
+        Ok(Self {
+            session_id: fields.required("session_id", json::uuid)?,
+            pause_reason: fields.required("pause_reason", json::one_of)?,
+            pause_time: fields.optional("pause_time", json::parsed)?,
+        })
+    }
+
+    fn write(&self, fields: &mut ObjectWriter<'_>) {
+        fields.field("session_id", &self.session_id);
+        fields.field("pause_reason", self.pause_reason.as_str());
+        fields.optional("pause_time", self.pause_time.as_ref());
+    }
+}
+
+/// A session goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionResume {
+    /// The session.
+    pub session_id: Uuid,
+    /// Since when.
+    pub resume_time: Option<Timestamp>,
+    /// How long it still takes.
+    pub remaining_duration: Option<Seconds>,
+}
+
+impl SessionResume {
+    /// A resumption with the required fields.
+    pub const fn new(session_id: Uuid) -> Self {
+        Self { session_id, resume_time: None, remaining_duration: None }
+    }
+
+    /// Sets `resume_time`.
+    #[must_use]
+    pub const fn with_resume_time(mut self, time: Timestamp) -> Self {
+        self.resume_time = Some(time);
+        self
+    }
+
+    /// Sets `remaining_duration_seconds`.
+    #[must_use]
+    pub const fn with_remaining_duration(mut self, remaining: Seconds) -> Self {
+        self.remaining_duration = Some(remaining);
+        self
+    }
+
+    fn read(data: Node<'_, '_>) -> Result<Self, Violation> {
+        let fields = json::object(data, ["session_id", "resume_time", "remaining_duration_seconds"])?;
+        Ok(Self {
+            session_id: fields.required("session_id", json::uuid)?,
+            resume_time: fields.optional("resume_time", json::parsed)?,
+            remaining_duration: fields.optional("remaining_duration_seconds", json::integer)?,
+        })
+    }
+
+    fn write(&self, fields: &mut ObjectWriter<'_>) {
+        fields.field("session_id", &self.session_id);
+        fields.optional("resume_time", self.resume_time.as_ref());
+        fields.optional("remaining_duration_seconds", self.remaining_duration.as_ref());
+    }
+}
