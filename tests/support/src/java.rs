@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use crate::distribution::Version;
 use crate::node::java_args;
+use crate::skip::Skip;
 use crate::supervisor;
 
 /// A tool that has not ended by then is killed.
 const WITHIN: Duration = Duration::from_secs(180);
+/// Short runs: no optimizing compiler, no threads for collecting.
+const JVM_OPTIONS: &[&str] = &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 /// Runs Java programs against one cluster. Dropping a call's future ends its JVM.
 #[derive(Debug, Clone)]
@@ -42,6 +45,8 @@ pub struct ConsumeSpec {
     pub read_committed: bool,
     /// Formatter properties: `print.key=true`, `print.headers=true`, `print.partition=true`, …
     pub properties: Vec<String>,
+    /// Settings of the consumer: `group.protocol=consumer`, …
+    pub consumer_properties: Vec<String>,
 }
 
 impl Output {
@@ -96,31 +101,12 @@ impl Java {
         let libs =
             tokio::task::spawn_blocking(move || version.libs()).await.expect("fetching does not panic");
         let libs = libs.unwrap_or_else(|skip| panic!("{skip}"));
-        let mut input = tempfile::NamedTempFile::new().expect("a temporary file can be made");
-        input.write_all(stdin).expect("a temporary file can be written");
-
-        let mut command = supervisor::tool(input.path());
-        command.args(["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
-        command.args(java_args(version, &libs, "tools")).arg(program).args(args);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().expect("sh starts");
-        // While this is open the JVM may live.
-        let lifeline = child.stdin.take();
-        let waited = tokio::time::timeout(WITHIN, child.wait_with_output()).await;
-        drop(lifeline);
-        match waited {
-            Ok(output) => {
-                let output = output.expect("the tool can be waited for");
-                Output {
-                    code: output.status.code(),
-                    stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-                    stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-                }
-            }
-            Err(_) => {
-                Output { code: None, stdout: String::new(), stderr: format!("not done after {WITHIN:?}") }
-            }
-        }
+        let mut command = vec!["java".to_owned()];
+        command.extend(JVM_OPTIONS.iter().map(|option| (*option).to_owned()));
+        command.extend(java_args(version, &libs, "tools"));
+        command.push(program);
+        command.extend(args.iter().map(|arg| (*arg).to_owned()));
+        supervised(&command, stdin).await
     }
 
     async fn with_bootstrap(&self, class: &str, args: &[&str], stdin: &[u8]) -> Output {
@@ -212,7 +198,47 @@ impl Java {
         for property in &spec.properties {
             args.extend(["--property", property]);
         }
+        for property in &spec.consumer_properties {
+            args.extend(["--consumer-property", property]);
+        }
         let output = self.with_bootstrap("org.apache.kafka.tools.consumer.ConsoleConsumer", &args, b"").await;
         output.stdout.lines().map(str::to_owned).collect()
+    }
+}
+
+/// Runs `kcat` (librdkafka) with these arguments and this standard input.
+///
+/// # Errors
+///
+/// [`Skip`] when it is not installed.
+pub async fn kcat(args: &[&str], stdin: &[u8]) -> Result<Output, Skip> {
+    let mut command = vec!["kcat".to_owned()];
+    command.extend(args.iter().map(|arg| (*arg).to_owned()));
+    let output = supervised(&command, stdin).await;
+    // What a shell says of a command that it does not find.
+    if output.code == Some(127) { Err(Skip::new("`kcat` does not run; install it")) } else { Ok(output) }
+}
+
+/// Runs a command that ends when the future is dropped or this process dies.
+async fn supervised(command: &[String], stdin: &[u8]) -> Output {
+    let mut input = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+    input.write_all(stdin).expect("a temporary file can be written");
+    let mut shell = supervisor::tool(input.path());
+    shell.args(command).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = tokio::process::Command::from(shell).kill_on_drop(true).spawn().expect("sh starts");
+    // While this is open the command may live.
+    let lifeline = child.stdin.take();
+    let waited = tokio::time::timeout(WITHIN, child.wait_with_output()).await;
+    drop(lifeline);
+    match waited {
+        Ok(output) => {
+            let output = output.expect("the command can be waited for");
+            Output {
+                code: output.status.code(),
+                stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            }
+        }
+        Err(_) => Output { code: None, stdout: String::new(), stderr: format!("not done after {WITHIN:?}") },
     }
 }

@@ -18,7 +18,7 @@
 //!
 //! Only a JDK 17 and Maven are needed. Without them [`require_kafka!`] says `skipped: …` and returns from the test, or
 //! fails it where `CRAFTWIRE_REQUIRE_KAFKA=1`. `CRAFTWIRE_TEST_BOOTSTRAP=host:port` makes [`shared_single`] use a
-//! cluster that runs already.
+//! cluster that runs already, and [`require_shared_kafka!`] is enough for a test that runs no Java itself.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -45,9 +45,9 @@ mod supervisor;
 pub use cluster::{Builder, KafkaCluster};
 pub use distribution::Version;
 pub use interop::{Batching, JavaRecord, ReadSpec, WriteSpec};
-pub use java::{ConsumeSpec, Java, Output};
+pub use java::{ConsumeSpec, Java, Output, kcat};
 pub use node::CpuTimes;
 pub use probe::{BrokerAddress, PartitionState, TopicState, fetch_metadata};
 pub use properties::Profile;
 pub use shared::{Shared, shared_single};
-pub use skip::{Skip, available, skipped};
+pub use skip::{Skip, available, shared_skipped, skipped};

@@ -53,9 +53,9 @@ pub async fn shared_single() -> &'static Shared {
     // A static is never dropped: the supervising shells end the JVM and remove its files when this process is gone.
     static SHARED: OnceLock<Shared> = OnceLock::new();
     let start = || {
-        SHARED.get_or_init(|| match std::env::var(BOOTSTRAP) {
-            Ok(bootstrap) if !bootstrap.is_empty() => Shared { bootstrap, cluster: None },
-            _ => {
+        SHARED.get_or_init(|| match named_bootstrap() {
+            Some(bootstrap) => Shared { bootstrap, cluster: None },
+            None => {
                 let started = KafkaCluster::builder().start_blocking();
                 let cluster = started.unwrap_or_else(|error| panic!("Kafka did not start: {error}"));
                 Shared { bootstrap: cluster.bootstrap(), cluster: Some(cluster) }
@@ -66,4 +66,9 @@ pub async fn shared_single() -> &'static Shared {
         Ok(shared) => shared,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
+}
+
+/// What `CRAFTWIRE_TEST_BOOTSTRAP` says.
+pub(crate) fn named_bootstrap() -> Option<String> {
+    std::env::var(BOOTSTRAP).ok().filter(|bootstrap| !bootstrap.is_empty())
 }

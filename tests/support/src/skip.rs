@@ -58,11 +58,31 @@ pub fn skipped() -> bool {
     }
 }
 
-/// Returns from the calling test, with the value given, where no real Kafka can be had.
+/// As [`skipped`], but false also where `CRAFTWIRE_TEST_BOOTSTRAP` names a cluster: [`shared_single`](crate::shared_single)
+/// is there, and Java may not be. [`require_shared_kafka!`] calls it.
+///
+/// # Panics
+///
+/// When there is no Kafka and `CRAFTWIRE_REQUIRE_KAFKA=1`.
+pub fn shared_skipped() -> bool {
+    crate::shared::named_bootstrap().is_none() && skipped()
+}
+
+/// Returns from the calling test, with the value given, where no real Kafka can be started.
 #[macro_export]
 macro_rules! require_kafka {
     ($($value:expr)?) => {
         if $crate::skipped() {
+            return $($value)?;
+        }
+    };
+}
+
+/// Returns from the calling test, with the value given, where [`shared_single`](crate::shared_single) cannot be had.
+#[macro_export]
+macro_rules! require_shared_kafka {
+    ($($value:expr)?) => {
+        if $crate::shared_skipped() {
             return $($value)?;
         }
     };

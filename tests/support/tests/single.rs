@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use craftwire_test_support::{Batching, ConsumeSpec, ReadSpec, WriteSpec, require_kafka, shared_single};
+use craftwire_test_support::{
+    Batching, ConsumeSpec, ReadSpec, WriteSpec, kcat, require_kafka, shared_single,
+};
 
 #[tokio::test]
 async fn what_the_java_producer_wrote_the_java_consumer_reads() {
@@ -97,6 +99,67 @@ async fn the_console_tools_write_and_read() {
         ..ConsumeSpec::default()
     };
     assert_eq!(java.console_consumer(&topic, &spec).await, ["a:1", "b:2"]);
+}
+
+#[tokio::test]
+async fn compaction_leaves_gaps_within_seconds() {
+    require_kafka!();
+    let kafka = shared_single().await;
+    let java = kafka.java();
+    let topic = kafka.unique_topic("compacted");
+    let configs =
+        [("cleanup.policy", "compact"), ("segment.ms", "100"), ("min.cleanable.dirty.ratio", "0.0001")];
+    java.create_topic(&topic, 1, 1, &configs).await;
+    // Each write is by another producer and rolls the segment of the one before, which may then be compacted.
+    for first in [0, 8, 16, 24] {
+        let _ = java
+            .write(&topic, &WriteSpec { count: 8, first, distinct_keys: 4, ..WriteSpec::default() })
+            .await;
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let read = java.read(&topic, &ReadSpec::default()).await;
+        if read.len() < 32 && read[0].offset > 0 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "nothing was compacted");
+    }
+}
+
+#[tokio::test]
+async fn groups_of_the_new_protocol_have_a_heartbeat_of_a_second() {
+    require_kafka!();
+    let kafka = shared_single().await;
+    let java = kafka.java();
+    let topic = kafka.unique_topic("grouped");
+    java.create_topic(&topic, 1, 1, &[]).await;
+    let _ = java.write(&topic, &WriteSpec { count: 3, ..WriteSpec::default() }).await;
+    let spec = ConsumeSpec {
+        max_messages: 3,
+        group: Some(topic.clone()),
+        consumer_properties: vec!["group.protocol=consumer".into()],
+        ..ConsumeSpec::default()
+    };
+    assert_eq!(java.console_consumer(&topic, &spec).await, ["value-0", "value-1", "value-2"]);
+    let group = java.consumer_groups(&["--describe", "--group", &topic]).await.expect_success();
+    assert!(group.contains(&topic), "{group}");
+    let lowered = ["--alter", "--entity-type", "groups", "--entity-name", &topic, "--add-config"];
+    let contract = "consumer.session.timeout.ms=30000,consumer.heartbeat.interval.ms=3000";
+    let _ = java.configs(&[&lowered[..], &[contract]].concat()).await.expect_success();
+}
+
+#[tokio::test]
+async fn kcat_writes_what_java_reads() {
+    require_kafka!();
+    let kafka = shared_single().await;
+    let topic = kafka.unique_topic("kcat");
+    kafka.java().create_topic(&topic, 1, 1, &[]).await;
+    match kcat(&["-b", kafka.bootstrap(), "-P", "-t", &topic, "-z", "snappy"], b"one\ntwo\n").await {
+        Ok(output) => assert!(output.success(), "{output:?}"),
+        Err(skip) => return eprintln!("skipped: {skip}"),
+    }
+    let values = kafka.java().read(&topic, &ReadSpec::default()).await.into_iter().map(|record| record.value);
+    assert_eq!(values.collect::<Vec<_>>(), [Some(b"one".to_vec()), Some(b"two".to_vec())]);
 }
 
 #[test]

@@ -1,11 +1,17 @@
-//! Three nodes: one is killed and comes back into every ISR, one is paused.
+//! Three nodes: behind a proxy's addresses, one is killed and comes back into every ISR, one is paused.
 
-use craftwire_test_support::{KafkaCluster, ReadSpec, WriteSpec, require_kafka};
+use craftwire_test_support::{KafkaCluster, ReadSpec, WriteSpec, fetch_metadata, require_kafka};
 
 #[tokio::test]
 async fn a_killed_node_comes_back_in_sync() {
     require_kafka!();
-    let cluster = KafkaCluster::start(3, &[]).await;
+    let proxies = [14_991, 14_992, 14_993].map(|port| std::net::SocketAddr::from(([127, 0, 0, 1], port)));
+    let cluster = KafkaCluster::builder().nodes(3).advertise(&proxies).start().await;
+    let ports_at =
+        |address: String| fetch_metadata(&address).unwrap().0.iter().map(|b| b.port).collect::<Vec<_>>();
+    assert_eq!(ports_at(cluster.proxied_upstream(2).unwrap().to_string()), [14_991, 14_992, 14_993]);
+    assert!(ports_at(cluster.address(2)).iter().all(|&port| port >= 15_000));
+
     let java = cluster.java();
     java.create_topic("t", 3, 3, &[("min.insync.replicas", "2")]).await;
     cluster.wait_in_sync().await;
