@@ -1,1 +1,5 @@
 //! Group membership and committed offsets.
+
+pub(crate) mod commits;
+pub(crate) mod membership;
+pub(crate) mod offsets;

@@ -23,8 +23,6 @@
 
 mod decode;
 mod encode;
-#[cfg(feature = "internals")]
-pub(crate) mod fuzz;
 mod header;
 mod record;
 mod varint;

@@ -45,6 +45,16 @@ pub(crate) struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
+    /// The headers in `raw`, as [`Self::raw`] gave them.
+    pub(crate) fn new(raw: &'a [u8], count: usize) -> Self {
+        Self { rest: Cursor::new(raw, 0), left: count }
+    }
+
+    /// The bytes that are left to read, which `new` takes.
+    pub(crate) fn raw(&self) -> &'a [u8] {
+        self.rest.rest()
+    }
+
     fn read(&mut self) -> Result<(&'a [u8], Option<&'a [u8]>), DecodeError> {
         let len = self.rest.length("header key's length")?;
         let key = self.rest.take("header key", len)?;
