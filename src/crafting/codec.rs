@@ -222,3 +222,31 @@ fn check_as<B: Body>(data: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fuzz_corpus_holds() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/event_json");
+        let inputs: Vec<Vec<u8>> = std::fs::read_dir(corpus)
+            .unwrap()
+            .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+            .collect();
+        assert!(inputs.len() > 10);
+        inputs.iter().for_each(|input| check_event_json(input));
+    }
+
+    #[test]
+    fn every_cut_of_an_event_is_refused() {
+        let whole = include_bytes!("../../tests/data/crafting-session-start.json");
+        for len in 0..whole.len() - 2 {
+            check_event_json(&whole[..len]);
+            assert!(matches!(
+                parse::<crate::crafting::SessionEvent>(&whole[..len]),
+                Parsed::Malformed(Malformed { violation: Violation { rule: Rule::Json { .. }, .. }, .. })
+            ));
+        }
+    }
+}

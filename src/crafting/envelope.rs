@@ -56,7 +56,7 @@ pub struct Envelope {
 
 impl Envelope {
     /// An envelope of the current version with the required fields. Nothing here reads a clock or makes an id.
-    pub fn new(event_id: Uuid, timestamp: Timestamp, source: Source) -> Self {
+    pub const fn new(event_id: Uuid, timestamp: Timestamp, source: Source) -> Self {
         Self {
             event_id,
             timestamp,
@@ -67,7 +67,7 @@ impl Envelope {
             player_id: None,
             game_id: None,
             trace_id: None,
-            tags: Tags::default(),
+            tags: Tags::NONE,
             metadata: None,
         }
     }
@@ -203,6 +203,8 @@ const FIELDS: [&str; 13] = [
 pub struct Tags(Vec<String>);
 
 impl Tags {
+    /// No tags.
+    pub const NONE: Self = Self(Vec::new());
     /// The most tags of an event.
     pub const MAX: usize = 10;
 

@@ -118,7 +118,7 @@ impl<B: Body> Event<B> {
 
 /// An event on its way to a publisher, which fills in what is left open: the id, the time and the source.
 ///
-/// A body turns into one with nothing but itself, so a publisher takes both.
+/// A body turns into one with everything left open, so a publisher takes both.
 ///
 /// ```
 /// use craftwire::crafting::{EventDraft, Percent, ProgressUpdate, Status, Timestamp};
@@ -146,7 +146,7 @@ pub struct EventDraft<B> {
 
 impl<B: Body> EventDraft<B> {
     /// A body with everything around it left open.
-    pub fn new(body: impl Into<B>) -> Self {
+    pub const fn new(body: B) -> Self {
         Self {
             event_id: None,
             timestamp: None,
@@ -155,9 +155,9 @@ impl<B: Body> EventDraft<B> {
             player_id: None,
             game_id: None,
             trace_id: None,
-            tags: Tags::default(),
+            tags: Tags::NONE,
             metadata: None,
-            body: body.into(),
+            body,
         }
     }
 

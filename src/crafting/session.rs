@@ -101,7 +101,7 @@ macro_rules! variants {
 
         impl From<$body> for EventDraft<SessionEvent> {
             fn from(body: $body) -> Self {
-                Self::new(body)
+                Self::new(body.into())
             }
         }
     )*};

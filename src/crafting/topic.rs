@@ -6,6 +6,7 @@
 use std::{fmt, time::Duration};
 
 use super::violation::{Path, Rule, Violation};
+use crate::Compression;
 
 /// Lag of a consumer group, in events, above which it is an alert and the sign to add consumers.
 pub const LAG_ALERT_EVENTS: u64 = 10_000;
@@ -76,6 +77,14 @@ impl Topic {
     /// What happens to old records (`cleanup.policy`).
     pub const fn cleanup_policy(self) -> &'static str {
         "delete"
+    }
+
+    /// The codec that its producers use.
+    pub const fn compression(self) -> Compression {
+        match self {
+            Self::Events => Compression::Snappy,
+            Self::Progress => Compression::Lz4,
+        }
     }
 
     /// The largest record batch that it takes, in bytes (`max.message.bytes`).

@@ -1,5 +1,7 @@
 //! The event contract: what it allows is read and written back, and what it does not is named.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // the helpers of tests are tests too
+
 mod arbitrary;
 mod rules;
 mod samples;
