@@ -1,6 +1,6 @@
 //! Zstandard by `ruzstd`: reads every level, writes the fastest.
 
-use super::output::Output;
+use super::{SCRATCH_KEPT_BYTES, output::Output};
 use crate::error::DecodeError;
 use bytes::BytesMut;
 use ruzstd::{
@@ -49,17 +49,23 @@ impl Encoder {
 #[derive(Default)]
 pub(super) struct Decoder {
     frame: FrameDecoder,
+    /// The largest window that `frame` has memory for.
+    window_bytes: usize,
 }
 
 impl Decoder {
     pub(super) fn decompress(&mut self, src: &[u8], output: &mut Output<'_>) -> Result<(), DecodeError> {
         let mut rest = src;
-        loop {
-            self.frame(&mut rest, output)?;
-            if rest.is_empty() {
-                return Ok(());
+        let result = loop {
+            let result = self.frame(&mut rest, output);
+            if result.is_err() || rest.is_empty() {
+                break result;
             }
+        };
+        if self.window_bytes > SCRATCH_KEPT_BYTES {
+            *self = Self::default();
         }
+        result
     }
 
     /// Reads one frame off the front of `rest`, or steps over a skippable one.
@@ -89,6 +95,8 @@ impl Decoder {
         if content_bytes > output.left() {
             return Err(output.over_limit());
         }
+        let window_bytes = lowered.map_or(content_bytes, |head| 2 << (10 + (head[5] >> 3)));
+        self.window_bytes = self.window_bytes.max(window_bytes);
         let start = output.len();
         loop {
             let finished = self
