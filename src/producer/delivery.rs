@@ -1,0 +1,213 @@
+//! Task: what became of a record, as a future.
+//!
+//! A delivery is a shared batch state and an index, so that handing one out costs no allocation. Invariant: a batch
+//! gets one outcome, once, and everything that waits for it is woken.
+
+use crate::producer::error::{DeliveryError, NotSent, Unknown};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+/// Where and when a record was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ack {
+    /// The partition.
+    pub partition: i32,
+    /// The offset; `None` if the broker says that it had the record already but no longer knows where.
+    pub offset: Option<i64>,
+    /// The record's timestamp in milliseconds since 1970: its own, or the broker's if the topic is set up so.
+    pub timestamp_ms: i64,
+}
+
+/// The answer to one record. Await it to learn where the record was written, or why it was not.
+///
+/// Dropping it changes nothing for the record: it is sent all the same.
+///
+/// # Cancel safety
+///
+/// Safe: it may be polled again, from any task, until it is ready.
+#[derive(Debug)]
+#[must_use = "dropping a delivery is fine, but then nobody learns whether the record was written"]
+pub struct Delivery {
+    batch: Arc<BatchState>,
+    index: u32,
+    timestamp_ms: i64,
+    waiting_at: Option<usize>,
+}
+
+impl Delivery {
+    pub(crate) fn new(batch: Arc<BatchState>, index: u32, timestamp_ms: i64) -> Self {
+        Self { batch, index, timestamp_ms, waiting_at: None }
+    }
+
+    /// The topic that the record goes to.
+    pub fn topic(&self) -> &str {
+        &self.batch.topic
+    }
+
+    /// The partition that the record goes to.
+    pub fn partition(&self) -> i32 {
+        self.batch.partition
+    }
+
+    /// The outcome, if there is one yet.
+    pub fn outcome(&self) -> Option<Result<Ack, DeliveryError>> {
+        self.batch.outcome().map(|outcome| self.read(outcome))
+    }
+
+    fn read(&self, outcome: &Outcome) -> Result<Ack, DeliveryError> {
+        match outcome {
+            Outcome::Acked { base_offset, log_append_time_ms } => Ok(Ack {
+                partition: self.batch.partition,
+                offset: base_offset.map(|base| base.saturating_add(i64::from(self.index))),
+                timestamp_ms: log_append_time_ms.unwrap_or(self.timestamp_ms),
+            }),
+            Outcome::NotSent(cause) => Err(DeliveryError::NotSent(cause.clone())),
+            Outcome::Unknown(cause) => Err(DeliveryError::Unknown(cause.clone())),
+        }
+    }
+}
+
+impl Future for Delivery {
+    type Output = Result<Ack, DeliveryError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.batch.wait(&mut this.waiting_at, cx.waker());
+        match this.outcome() {
+            Some(result) => Poll::Ready(result),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Acked { base_offset: Option<i64>, log_append_time_ms: Option<i64> },
+    NotSent(NotSent),
+    Unknown(Unknown),
+}
+
+/// What all deliveries of a batch share.
+#[derive(Debug)]
+pub(crate) struct BatchState {
+    topic: Arc<str>,
+    partition: i32,
+    outcome: OnceLock<Outcome>,
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl BatchState {
+    pub(crate) fn new(topic: Arc<str>, partition: i32) -> Self {
+        Self { topic, partition, outcome: OnceLock::new(), waiting: Mutex::new(Vec::new()) }
+    }
+
+    pub(crate) fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.get()
+    }
+
+    /// Sets the outcome and wakes who waits. A second outcome changes nothing.
+    pub(crate) fn complete(&self, outcome: Outcome) {
+        if self.outcome.set(outcome).is_err() {
+            return;
+        }
+        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        for waker in waiting {
+            waker.wake();
+        }
+    }
+
+    /// Waits for the outcome.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is taken.
+    pub(crate) async fn settled(&self) {
+        let mut waiting_at = None;
+        std::future::poll_fn(|cx| {
+            self.wait(&mut waiting_at, cx.waker());
+            if self.outcome().is_some() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Has `waker` woken at the outcome, unless it is there; look for it afterwards. `at` is the caller's place.
+    fn wait(&self, at: &mut Option<usize>, waker: &Waker) {
+        if self.outcome().is_some() {
+            return;
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        match at.and_then(|place| waiting.get_mut(place)) {
+            Some(known) => known.clone_from(waker),
+            None => {
+                *at = Some(waiting.len());
+                waiting.push(waker.clone());
+            }
+        }
+        // The outcome may have come before the lock: then nobody takes what was just put there, and nobody need.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Wake,
+    };
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn batch() -> Arc<BatchState> {
+        Arc::new(BatchState::new("t".into(), 3))
+    }
+
+    #[test]
+    fn every_delivery_of_a_batch_is_woken_once_and_gets_its_own_offset() {
+        let batch = batch();
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut deliveries: Vec<_> = (0..3).map(|index| Delivery::new(batch.clone(), index, 77)).collect();
+        for _ in 0..2 {
+            for delivery in &mut deliveries {
+                assert!(Pin::new(delivery).poll(&mut cx).is_pending());
+            }
+        }
+        batch.complete(Outcome::Acked { base_offset: Some(100), log_append_time_ms: None });
+        assert_eq!(count.0.load(Ordering::SeqCst), 3);
+        for (index, delivery) in (0..).zip(&mut deliveries) {
+            let Poll::Ready(Ok(ack)) = Pin::new(delivery).poll(&mut cx) else { panic!("not ready") };
+            assert_eq!(ack, Ack { partition: 3, offset: Some(100 + index), timestamp_ms: 77 });
+        }
+    }
+
+    #[test]
+    fn the_first_outcome_stays() {
+        let batch = batch();
+        batch.complete(Outcome::Unknown(Unknown::Closed));
+        batch.complete(Outcome::Acked { base_offset: Some(1), log_append_time_ms: None });
+        let delivery = Delivery::new(batch, 0, 0);
+        assert_eq!(delivery.outcome(), Some(Err(DeliveryError::Unknown(Unknown::Closed))));
+    }
+
+    #[test]
+    fn a_duplicate_has_no_offset_and_the_brokers_time_prevails() {
+        let batch = batch();
+        batch.complete(Outcome::Acked { base_offset: None, log_append_time_ms: Some(5) });
+        let ack = Delivery::new(batch, 9, 77).outcome().unwrap().unwrap();
+        assert_eq!((ack.offset, ack.timestamp_ms), (None, 5));
+    }
+}
