@@ -1,0 +1,81 @@
+//! One batch's life: open, closed, sent with a stamp, resolved.
+//!
+//! Invariant: a stamped batch keeps its bytes until it is resolved; a resend is the same bytes (a batch rebuilt from
+//! other records under a used sequence is taken for a duplicate, and its records are lost).
+
+use crate::{
+    error::ErrorCode,
+    producer::{
+        delivery::{BatchState, Outcome},
+        memory::Grant,
+    },
+    wire::record_batch::{BatchBuilder, ProducerStamp, SealedBatch},
+};
+use std::{sync::Arc, time::Instant};
+
+/// A batch that takes records, or that is full and waits to be sent.
+#[derive(Debug)]
+pub(crate) struct OpenBatch {
+    pub(crate) builder: BatchBuilder,
+    pub(crate) state: Arc<BatchState>,
+    /// The memory it may grow to.
+    pub(crate) grant: Grant,
+    /// When its records are given up; counted from its first.
+    pub(crate) deadline: Instant,
+}
+
+impl OpenBatch {
+    pub(crate) fn record_count(&self) -> u32 {
+        u32::try_from(self.builder.record_count()).unwrap_or(u32::MAX)
+    }
+}
+
+/// A batch with a stamp: at the broker, or on its way there again.
+#[derive(Debug)]
+pub(crate) struct SentBatch {
+    /// Names it within its partition, whatever its stamp.
+    pub(crate) id: u64,
+    pub(crate) state: Arc<BatchState>,
+    pub(crate) grant: Grant,
+    pub(crate) deadline: Instant,
+    pub(crate) stamp: ProducerStamp,
+    pub(crate) record_count: u32,
+    /// `None` while the lane seals it, for its first attempt.
+    pub(crate) sealed: Option<SealedBatch>,
+    pub(crate) phase: Phase,
+    /// Some attempt may have written it.
+    pub(crate) ambiguous: bool,
+    /// Its records have their outcome, though an answer is still to come.
+    pub(crate) given_up: bool,
+    pub(crate) last_error: Option<ErrorCode>,
+}
+
+/// Where a stamped batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// In a request without an answer.
+    InFlight,
+    /// To be sent again, as it is.
+    Waiting,
+    /// Surely not written, and it never will be with this stamp: it gets another one.
+    Parked,
+}
+
+/// An outcome to be told once no lock is held.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Completion {
+    pub(crate) state: Arc<BatchState>,
+    pub(crate) outcome: Outcome,
+    pub(crate) record_count: u32,
+    /// Given back when the outcome is told; `None` while the bytes are still in a request.
+    pub(crate) grant: Option<Grant>,
+}
+
+impl Completion {
+    pub(crate) fn tell(self) {
+        let Self { state, outcome, grant, .. } = self;
+        drop(grant);
+        state.complete(outcome);
+    }
+}

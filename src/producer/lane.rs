@@ -1,0 +1,439 @@
+//! The producer's side of one broker's connection: builds the requests, takes the answers. Pure.
+//!
+//! Each request carries one batch of every partition that has something to send, starting where the last one stopped, so
+//! that none starves. Absent: the order and the fate of batches (`partition`, `settle`), the rule of leaving (`gate`).
+
+use super::{
+    config::ProducerConfig,
+    door::{Door, Rest},
+    gate::{Gate, Leave},
+    metrics::{Counters, add, count, take},
+    partition::{PartitionSlot, Poll},
+    settle::Answer,
+};
+use crate::{
+    error::ConnectionError,
+    net::{Lane, Request, Versions},
+    producer::delivery::Outcome,
+    wire::{
+        ApiKey,
+        api::produce::{
+            LeaderIdAndEpoch, NodeEndpoint, PRODUCE_VERSIONS, ProducePartitionResponse, ProduceTopic,
+            decode_produce, produce_body,
+        },
+        compression::{Compression, Compressor},
+        request::response_body,
+    },
+};
+use bytes::Bytes;
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// What a lane has to tell the rest of the client. All of it returns at once.
+pub(crate) trait Outside: fmt::Debug + Send + Sync {
+    /// An answer says that the metadata may be stale.
+    fn refresh(&self);
+    /// An answer names the leader.
+    fn leader_hint(&self, topic: &str, partition: i32, hint: LeaderIdAndEpoch, endpoints: &[NodeEndpoint]);
+    /// A partition has used this producer id up.
+    fn need_producer_id(&self, spent: i64);
+}
+
+/// What a lane goes by.
+#[derive(Debug, Clone)]
+pub(crate) struct LaneSettings {
+    pub(crate) compression: Compression,
+    pub(crate) enough_bytes: usize,
+    pub(crate) request_bytes: usize,
+    pub(crate) in_flight_bytes: usize,
+    pub(crate) gap: Duration,
+    pub(crate) depth: usize,
+    /// How long the oldest request may be without an answer.
+    pub(crate) request_timeout: Duration,
+}
+
+impl LaneSettings {
+    pub(crate) fn new(config: &ProducerConfig, request_timeout: Duration) -> Self {
+        Self {
+            compression: config.compression,
+            enough_bytes: config.batch_bytes,
+            request_bytes: config.request_bytes,
+            in_flight_bytes: config.in_flight_bytes,
+            gap: config.gap,
+            depth: config.depth,
+            request_timeout,
+        }
+    }
+
+    /// How long the broker may wait for its replicas: less than the answer may take, so that it comes in time.
+    fn ack_timeout_ms(&self) -> i32 {
+        i32::try_from((self.request_timeout * 3 / 4).as_millis()).unwrap_or(i32::MAX)
+    }
+}
+
+/// The machine behind one connection for producing.
+pub(crate) struct ProduceLane {
+    door: Arc<Door>,
+    outside: Arc<dyn Outside>,
+    counters: Arc<Counters>,
+    settings: LaneSettings,
+    gate: Gate,
+    compressor: Compressor,
+    /// `None` while there is no connection.
+    version: Option<i16>,
+    /// No connection was made yet: the first is made ahead of the first record.
+    cold: bool,
+    ready: VecDeque<Arc<PartitionSlot>>,
+    /// Partitions that wait for a retry.
+    later: Vec<(Instant, Arc<PartitionSlot>)>,
+    in_flight: VecDeque<SentRequest>,
+    in_flight_bytes: usize,
+    next_token: u64,
+    wake_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct SentRequest {
+    token: u64,
+    bytes: usize,
+    sent_at: Instant,
+    /// What the request answers for; the id names the batch within its partition.
+    batches: Vec<Option<(Arc<PartitionSlot>, u64)>>,
+}
+
+impl ProduceLane {
+    pub(crate) fn new(
+        door: Arc<Door>,
+        outside: Arc<dyn Outside>,
+        counters: Arc<Counters>,
+        settings: LaneSettings,
+    ) -> Self {
+        Self {
+            gate: Gate::new(settings.gap, settings.depth),
+            door,
+            outside,
+            counters,
+            settings,
+            compressor: Compressor::default(),
+            version: None,
+            cold: true,
+            ready: VecDeque::new(),
+            later: Vec::new(),
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            next_token: 0,
+            wake_at: None,
+        }
+    }
+
+    fn build(&mut self, version: i16, now: Instant) -> Option<Request> {
+        let mut topics: Vec<ProduceTopic> = Vec::new();
+        let mut batches = Vec::with_capacity(self.ready.len());
+        let mut bytes = 0;
+        for _ in 0..self.ready.len() {
+            let room = self.settings.in_flight_bytes.saturating_sub(self.in_flight_bytes);
+            if bytes >= self.settings.request_bytes.min(room) {
+                break;
+            }
+            let Some(slot) = self.ready.pop_front() else { break };
+            let Some((id, batch)) = self.next_batch(&slot, now) else { continue };
+            bytes += batch.len();
+            match topics.iter_mut().find(|topic| Arc::ptr_eq(&topic.name, &slot.topic)) {
+                Some(topic) => topic.partitions.push((slot.partition, batch)),
+                None => topics.push(ProduceTopic {
+                    name: slot.topic.clone(),
+                    partitions: vec![(slot.partition, batch)],
+                }),
+            }
+            batches.push(Some((slot, id)));
+        }
+        if batches.is_empty() {
+            return None;
+        }
+        let token = self.next_token;
+        self.next_token += 1;
+        let body = produce_body(version, self.settings.ack_timeout_ms(), &topics);
+        self.in_flight.push_back(SentRequest { token, bytes, sent_at: now, batches });
+        self.in_flight_bytes += bytes;
+        add(&self.counters.requests, 1);
+        add(&self.counters.requests_in_flight, 1);
+        match body {
+            Ok(body) => {
+                self.gate.sent(now);
+                Some(Request { token, body, timeout: self.settings.request_timeout })
+            }
+            Err(error) => {
+                // Batches are far below what the protocol's lengths hold, so this cannot be.
+                tracing::error!(%error, "a request cannot be written");
+                self.lose_last(now);
+                None
+            }
+        }
+    }
+
+    /// The batch of `slot` for the next request, if it has one to send now.
+    fn next_batch(&mut self, slot: &Arc<PartitionSlot>, now: Instant) -> Option<(u64, Bytes)> {
+        match slot.poll(&self.door, now) {
+            Poll::Nothing => None,
+            Poll::Later(at) => {
+                self.later.push((at, slot.clone()));
+                None
+            }
+            Poll::NeedProducerId(spent) => {
+                self.outside.need_producer_id(spent);
+                None
+            }
+            Poll::Resend { id, bytes } => Some((id, bytes)),
+            Poll::Seal { id, builder, stamp, more } => {
+                // Compressing is done without the lock, so that appending goes on meanwhile.
+                let sealed = builder.seal(self.settings.compression, stamp, &mut self.compressor);
+                let counters = &self.counters;
+                add(&counters.batches, 1);
+                add(&counters.records, u64::from(sealed.record_count));
+                add(&counters.bytes_uncompressed, count(sealed.uncompressed_len));
+                add(&counters.bytes_compressed, count(sealed.bytes.len()));
+                let bytes = sealed.bytes.clone();
+                slot.lock().sealed(id, sealed);
+                if more {
+                    self.ready.push_back(slot.clone());
+                }
+                Some((id, bytes))
+            }
+        }
+    }
+
+    /// Takes the answer for one batch. `true` if the metadata may be stale.
+    fn settle(&mut self, slot: &Arc<PartitionSlot>, id: u64, answer: &Answer, now: Instant) -> bool {
+        let settled = slot.lock().settle(id, answer, now);
+        if let Some(completion) = settled.completion {
+            count_outcome(&self.counters, &completion.outcome, completion.record_count);
+            completion.tell();
+        }
+        if settled.retried {
+            add(&self.counters.retries, 1);
+            tracing::debug!(topic = %slot.topic, partition = slot.partition, ?answer, "a batch is sent again");
+        }
+        if settled.loss_suspected {
+            add(&self.counters.loss_suspected, 1);
+            tracing::warn!(
+                topic = %slot.topic, partition = slot.partition,
+                "the broker lacks records that it had acked; was a replica out of sync elected?"
+            );
+        }
+        match settled.list {
+            Some(lane) if Arc::ptr_eq(&lane, &self.door) => self.ready.push_back(slot.clone()),
+            Some(lane) => lane.list(slot.clone()),
+            None => {}
+        }
+        settled.refresh
+    }
+
+    /// The newest request will get no answer.
+    fn lose_last(&mut self, now: Instant) {
+        if let Some(request) = self.in_flight.pop_back() {
+            self.lose(request, now);
+        }
+    }
+
+    fn lose(&mut self, request: SentRequest, now: Instant) {
+        self.in_flight_bytes -= request.bytes;
+        take(&self.counters.requests_in_flight, 1);
+        for (slot, id) in request.batches.into_iter().flatten() {
+            self.settle(&slot, id, &Answer::Lost, now);
+        }
+    }
+
+    /// Partitions that moved to another lane are none of this one's business, nor a reason to connect.
+    fn forget_moved(&mut self) {
+        let door = &self.door;
+        self.door.take_into(&mut self.ready);
+        self.ready.retain(|slot| slot.lock().is_of(door));
+        self.later.retain(|(_, slot)| slot.lock().is_of(door));
+    }
+
+    fn take_due(&mut self, now: Instant) {
+        let ready = &mut self.ready;
+        self.later.retain(|(at, slot)| {
+            let due = *at <= now;
+            if due {
+                ready.push_back(slot.clone());
+            }
+            !due
+        });
+    }
+
+    fn has_enough(&self) -> bool {
+        let mut left = self.settings.enough_bytes;
+        self.ready.iter().any(|slot| {
+            left = left.saturating_sub(slot.queued_bytes());
+            left == 0
+        })
+    }
+
+    fn next_retry(&self) -> Option<Instant> {
+        self.later.iter().map(|(at, _)| *at).min()
+    }
+}
+
+impl Lane for ProduceLane {
+    fn handle_connected(&mut self, versions: &Versions, _now: Instant) {
+        self.cold = false;
+        self.gate.reset();
+        match versions.choose(ApiKey::Produce, PRODUCE_VERSIONS) {
+            Ok(version) => self.version = Some(version),
+            Err(error) => {
+                tracing::error!(%error, broker = self.door.broker_id(), "cannot produce to this broker");
+            }
+        }
+    }
+
+    fn poll_request(&mut self, now: Instant) -> Option<Request> {
+        let version = self.version?;
+        loop {
+            self.wake_at = None;
+            self.door.take_into(&mut self.ready);
+            self.take_due(now);
+            if !self.ready.is_empty() {
+                let full = self.in_flight_bytes >= self.settings.in_flight_bytes;
+                let leave = self.gate.leave(now, self.in_flight.len(), self.has_enough());
+                match leave {
+                    _ if full => {}
+                    Leave::AfterAnswer => {}
+                    Leave::Now => {
+                        if let Some(request) = self.build(version, now) {
+                            return Some(request);
+                        }
+                    }
+                    Leave::At(at) | Leave::NotBefore(at) => self.wake_at = Some(at),
+                }
+                let rest = match leave {
+                    Leave::At(_) if !full => Rest::Filled,
+                    _ if self.ready.is_empty() => Rest::Listed,
+                    _ => Rest::Nothing,
+                };
+                if self.door.rest(rest) {
+                    break;
+                }
+            } else if self.door.rest(Rest::Listed) {
+                break;
+            }
+        }
+        if let Some(retry) = self.next_retry() {
+            // While the gate is closed a retry need not wake anybody.
+            self.wake_at = if self.ready.is_empty() { Some(retry) } else { self.wake_at };
+        }
+        None
+    }
+
+    fn handle_response(&mut self, token: u64, frame: Bytes, now: Instant) -> Result<(), ConnectionError> {
+        let api = ApiKey::Produce.name();
+        let version = self.version.unwrap_or(PRODUCE_VERSIONS.max);
+        let response = response_body(ApiKey::Produce, version, frame)
+            .and_then(|mut reader| decode_produce(version, &mut reader))
+            .map_err(|source| ConnectionError::Protocol { api, source })?;
+        if self.in_flight.front().is_none_or(|request| request.token != token) {
+            return Ok(()); // answers come in the order of the requests, so this was none of ours
+        }
+        let Some(mut request) = self.in_flight.pop_front() else { return Ok(()) };
+        self.in_flight_bytes -= request.bytes;
+        take(&self.counters.requests_in_flight, 1);
+        let throttle = u64::try_from(response.throttle_time_ms).unwrap_or(0);
+        let ack_time = now.saturating_duration_since(request.sent_at);
+        self.gate.answered(ack_time, Duration::from_millis(throttle), now);
+        let mut stale = false;
+        let mut next = 0;
+        for topic in response.topics {
+            for partition in topic.partitions {
+                // Answers come in the order of the request as a rule: looking starts behind the last one found.
+                let Some(at) = find(&request.batches, next, &topic.name, partition.index) else { continue };
+                next = at + 1;
+                let Some((slot, id)) = request.batches[at].take() else { continue };
+                if let Some(hint) = partition.current_leader {
+                    self.outside.leader_hint(&topic.name, partition.index, hint, &response.node_endpoints);
+                }
+                stale |= self.settle(&slot, id, &answer(partition), now);
+            }
+        }
+        for (slot, id) in request.batches.into_iter().flatten() {
+            stale |= self.settle(&slot, id, &Answer::Lost, now);
+        }
+        if stale {
+            self.outside.refresh();
+        }
+        Ok(())
+    }
+
+    fn handle_disconnected(&mut self, cause: &ConnectionError, now: Instant) {
+        tracing::debug!(broker = self.door.broker_id(), %cause, "the produce connection ended");
+        self.version = None;
+        self.wake_at = None;
+        while let Some(request) = self.in_flight.pop_front() {
+            self.lose(request, now);
+        }
+        self.forget_moved();
+        self.outside.refresh();
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) {
+        self.wake_at = None;
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.wake_at
+    }
+
+    fn wants_connection(&self) -> bool {
+        self.cold || !self.ready.is_empty() || !self.later.is_empty() || !self.door.is_empty()
+    }
+
+    fn is_finished(&self) -> bool {
+        self.door.is_closed()
+    }
+}
+
+impl Drop for ProduceLane {
+    /// However the lane's task ends, its partitions are free to go on elsewhere.
+    fn drop(&mut self) {
+        while let Some(request) = self.in_flight.pop_front() {
+            let sent_at = request.sent_at;
+            self.lose(request, sent_at);
+        }
+    }
+}
+
+fn answer(partition: ProducePartitionResponse) -> Answer {
+    let known = |value: i64| (value >= 0).then_some(value);
+    Answer::Broker {
+        code: partition.error,
+        message: partition.error_message.map(Arc::from),
+        base_offset: known(partition.base_offset),
+        log_append_time_ms: known(partition.log_append_time_ms),
+    }
+}
+
+/// Where `batches` has this partition, looked for from `start` on and around the end.
+fn find(
+    batches: &[Option<(Arc<PartitionSlot>, u64)>],
+    start: usize,
+    topic: &str,
+    partition: i32,
+) -> Option<usize> {
+    let is_it = |at: &usize| {
+        batches[*at].as_ref().is_some_and(|(slot, _)| slot.partition == partition && &*slot.topic == topic)
+    };
+    (start..batches.len()).find(is_it).or_else(|| (0..start.min(batches.len())).find(is_it))
+}
+
+/// Counts the records of a batch by what became of them.
+pub(crate) fn count_outcome(counters: &Counters, outcome: &Outcome, record_count: u32) {
+    let counter = match outcome {
+        Outcome::Acked { .. } => &counters.records_acked,
+        Outcome::NotSent(_) => &counters.records_not_sent,
+        Outcome::Unknown(_) => &counters.records_unknown,
+    };
+    add(counter, u64::from(record_count));
+}
