@@ -1,1 +1,305 @@
-//! Publishing records. Imports: cluster, wire.
+//! Task: producing: records in, acknowledged and ordered records in the log. Imports: cluster, net, wire.
+//!
+//! A record's path: [`Producer`] finds its partition (`topic`, `partitioner`) and appends it there (`partition`, `batch`);
+//! the lane of the partition's leader (`lane`, `gate`) puts what is ready into requests; the answers (`settle`,
+//! `idempotence`) become outcomes (`delivery`). `driver` says which broker leads what.
+
+mod batch;
+mod config;
+mod delivery;
+mod door;
+mod driver;
+mod error;
+mod gate;
+mod idempotence;
+mod lane;
+mod memory;
+mod metrics;
+mod partition;
+mod partitioner;
+mod record;
+mod settle;
+mod shared;
+mod topic;
+
+pub(crate) use crate::wire::record_batch::RecordParts;
+pub(crate) use config::ProducerConfig;
+pub use config::{ProducerBuilder, Profile};
+pub use delivery::{Ack, Delivery};
+pub use error::{DeliveryError, NotSent, SendError, StartError, TrySendCause, TrySendError, Unknown};
+pub use metrics::ProducerMetrics;
+pub use record::{Header, ProducerRecord};
+pub(crate) use topic::TopicHandle;
+
+use crate::{cluster::Cluster, error::RequestError, net::clock};
+use driver::{Driver, new_producer_id, settle_all};
+use partition::Refused;
+use settle::GiveUp;
+use shared::{Shared, record_bytes};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{task::JoinHandle, time::timeout};
+
+/// Publishes records. Cheap to clone; all clones are one producer.
+///
+/// Every record is written once and waits for all in-sync replicas, records of one partition stay in the order in which
+/// they were taken, and each has one outcome: written, surely not written, or unknown (see [`DeliveryError`]).
+/// Retries, leader changes and reconnects happen inside.
+///
+/// Dropping the last clone sends what was taken, in the background, and tells nobody how that went; [`close`](Self::close)
+/// does.
+#[derive(Clone)]
+pub struct Producer(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+    driver: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Producer {
+    /// Gets a producer id and starts the driver.
+    pub(crate) async fn start(cluster: Cluster, config: ProducerConfig) -> Result<Self, StartError> {
+        let config = config.checked()?;
+        let producer_id =
+            new_producer_id(&cluster, config.topic_timeout).await.map_err(StartError::ProducerId)?;
+        let shared = Arc::new(Shared::new(cluster, config, producer_id));
+        let driver = tokio::spawn(Driver::new(shared.clone()).run());
+        Ok(Self(Arc::new(Handle { shared, driver: Mutex::new(Some(driver)) })))
+    }
+
+    /// Hands a record over, and waits for memory if there is none, in turn with all who wait.
+    ///
+    /// The first record to a topic waits until the topic's partitions are known. The returned [`Delivery`] is the answer:
+    /// await it, keep it, or drop it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]: the record was not taken, and nothing of it is sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a future that is dropped before it is ready has not taken the record.
+    pub async fn send(&self, record: ProducerRecord) -> Result<Delivery, SendError> {
+        let topic = self.topic(&record.topic).await?;
+        let headers = record.borrowed_headers();
+        self.send_parts(&topic, record.partition, &record.parts(&headers, self.timestamp_ms())).await
+    }
+
+    /// Hands a record over if that needs no waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError`] gives the record back, with the reason: the memory is used up, the topic's partitions are not known
+    /// yet (they will be, soon: see [`prepare`](Self::prepare)), or it cannot be taken at all.
+    pub fn try_send(&self, record: ProducerRecord) -> Result<Delivery, TrySendError> {
+        let tried = self.try_topic(&record.topic).and_then(|topic| {
+            let headers = record.borrowed_headers();
+            let parts = record.parts(&headers, self.timestamp_ms());
+            self.try_send_parts(&topic, record.partition, &parts)
+        });
+        tried.map_err(|cause| TrySendError { record: Box::new(record), cause })
+    }
+
+    /// Learns a topic's partitions and connects to their leaders, so that its first record need not wait for that.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Topic`] when they cannot be learnt in time, [`SendError::Closed`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn prepare(&self, topic: &str) -> Result<(), SendError> {
+        self.topic(topic).await.map(drop)
+    }
+
+    /// Waits until every record taken before has its outcome. What the outcomes are, the deliveries say.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn flush(&self) {
+        let outstanding = self.0.shared.outstanding();
+        settle_all(outstanding.into_iter().map(|(batch, _)| batch).collect()).await;
+    }
+
+    /// Takes no record any more, sends those taken, for `within` at most, and ends. Whatever is left then has its outcome
+    /// at once: not sent, or unknown where it may have been written.
+    ///
+    /// The report counts the records that had no outcome when `close` was called.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves the producer closed to new records, and those taken on their way.
+    pub async fn close(&self, within: Duration) -> CloseReport {
+        let shared = &self.0.shared;
+        shared.close_intake();
+        let outstanding = shared.outstanding();
+        let states = outstanding.iter().map(|(batch, _)| batch.clone()).collect();
+        if timeout(within, settle_all(states)).await.is_err() {
+            shared.give_up_all(GiveUp::Closed);
+        }
+        shared.stop();
+        let driver = self.0.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(driver) = driver {
+            // It ends by itself; that it was ended from outside changes nothing here.
+            drop(driver.await);
+        }
+        CloseReport::of(&outstanding)
+    }
+
+    /// The counts since the start.
+    pub fn metrics(&self) -> ProducerMetrics {
+        self.0.shared.metrics()
+    }
+
+    /// The topic's partitions, for `send_parts`; keeps no lock and may be kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`prepare`](Self::prepare).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub(crate) async fn topic(&self, name: &str) -> Result<TopicHandle, SendError> {
+        let shared = &self.0.shared;
+        if let Some(known) = shared.known_topic(name)? {
+            return Ok(known);
+        }
+        match shared.cluster.topic(name, shared.config.topic_timeout).await {
+            Ok(topic) => shared.take_in(&topic),
+            Err(source) => self.topic_without_leaders(name).ok_or_else(|| match source {
+                RequestError::Closed => SendError::Closed,
+                source => SendError::Topic { topic: name.into(), source },
+            })?,
+        }
+    }
+
+    /// As `send`, from borrowed parts: nothing is allocated but the batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub(crate) async fn send_parts(
+        &self,
+        topic: &TopicHandle,
+        partition: Option<i32>,
+        record: &RecordParts<'_>,
+    ) -> Result<Delivery, SendError> {
+        let shared = &self.0.shared;
+        let slot = topic.place(partition, record.key, record_bytes(record))?;
+        let mut extra = None;
+        loop {
+            let bytes = match shared.append(slot, record, &mut extra) {
+                Ok(delivery) => return Ok(delivery),
+                Err(Refused::TooLarge(bytes)) => return Err(shared.too_large(bytes)),
+                Err(Refused::Closed) => return Err(SendError::Closed),
+                Err(Refused::NeedMemory(bytes)) => bytes,
+            };
+            // Never wait for memory while holding some: all who wait might.
+            drop(extra.take());
+            extra = Some(shared.memory.grant(bytes).await.ok_or(SendError::Closed)?);
+        }
+    }
+
+    /// As `try_send`, from borrowed parts.
+    pub(crate) fn try_send_parts(
+        &self,
+        topic: &TopicHandle,
+        partition: Option<i32>,
+        record: &RecordParts<'_>,
+    ) -> Result<Delivery, TrySendCause> {
+        self.0.shared.try_append(topic, partition, record)
+    }
+
+    /// The topic, if that needs no waiting; asks for its partitions otherwise.
+    pub(crate) fn try_topic(&self, name: &str) -> Result<TopicHandle, TrySendCause> {
+        let shared = &self.0.shared;
+        if let Some(known) = shared.known_topic(name)? {
+            return Ok(known);
+        }
+        match shared.cluster.topology().topic(name) {
+            Some(topic) if topic.is_ready() => Ok(shared.take_in(topic)?),
+            _ => {
+                let topic: Arc<str> = name.into();
+                shared.cluster.add_topics([topic.clone()]);
+                Err(TrySendCause::TopicNotReady { topic })
+            }
+        }
+    }
+
+    /// The publish clock: what a record's timestamp is unless it says another.
+    pub(crate) fn timestamp_ms(&self) -> i64 {
+        clock::wall_clock_ms()
+    }
+
+    /// A topic with partitions some of which have no leader: records wait for it in the producer.
+    fn topic_without_leaders(&self, name: &str) -> Option<Result<TopicHandle, SendError>> {
+        let shared = &self.0.shared;
+        let topology = shared.cluster.topology();
+        let topic = topology.topic(name)?;
+        (topic.error.is_ok() && !topic.partitions.is_empty()).then(|| shared.take_in(topic))
+    }
+}
+
+impl ProducerBuilder {
+    /// Starts the producer.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]: a setting cannot be used, or no broker gave a producer id in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is left behind.
+    pub async fn build(self) -> Result<Producer, StartError> {
+        Producer::start(self.cluster, self.config).await
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("metrics", &self.metrics()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.abandon();
+    }
+}
+
+/// What became of the records that had no outcome when a producer was closed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CloseReport {
+    /// Written.
+    pub acked: u64,
+    /// Surely not written.
+    pub not_sent: u64,
+    /// Written or not.
+    pub unknown: u64,
+}
+
+impl CloseReport {
+    fn of(batches: &[(Arc<delivery::BatchState>, u32)]) -> Self {
+        let mut report = Self::default();
+        for (batch, records) in batches {
+            let count = match batch.outcome() {
+                Some(delivery::Outcome::Acked { .. }) => &mut report.acked,
+                Some(delivery::Outcome::NotSent(_)) => &mut report.not_sent,
+                Some(delivery::Outcome::Unknown(_)) | None => &mut report.unknown,
+            };
+            *count += u64::from(*records);
+        }
+        report
+    }
+}
