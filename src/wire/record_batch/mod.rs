@@ -23,6 +23,8 @@
 
 mod decode;
 mod encode;
+#[cfg(feature = "internals")]
+pub(crate) mod fuzz;
 mod header;
 mod record;
 mod varint;
