@@ -27,6 +27,7 @@ use crate::{
 use std::{
     collections::BTreeMap,
     future::Future,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
@@ -277,7 +278,15 @@ impl Admin {
             }
         })
         .await?;
-        self.ready_topic(OPERATION, &name).await.map(drop)
+        self.retry(OPERATION, &name, async |within| match self.topic_now(OPERATION, &name, within).await {
+            Ok(topic) if topic.is_ready() => Ok(()),
+            // The broker that is asked may not have heard of it yet.
+            Ok(_) | Err(AdminError::UnknownTopic { .. }) => {
+                Err(refusal(OPERATION, &name, ErrorCode::LEADER_NOT_AVAILABLE, None))
+            }
+            Err(error) => Err(error),
+        })
+        .await
     }
 
     /// Deletes a topic and its records.
@@ -540,13 +549,13 @@ impl Admin {
         self.cluster.config().request_timeout
     }
 
-    async fn ready_topic(
+    async fn topic_now(
         &self,
         operation: &'static str,
         name: &str,
-    ) -> Result<std::sync::Arc<Topic>, AdminError> {
-        let within = self.request_timeout() * TRIES_TIME;
-        self.cluster.topic(name, within).await.map_err(|source| failed(operation, name, source))
+        within: Duration,
+    ) -> Result<Arc<Topic>, AdminError> {
+        self.cluster.describe_topic(name, within).await.map_err(|source| failed(operation, name, source))
     }
 
     async fn ask<A: Api + Clone + Send + Sync + 'static>(
