@@ -1,1 +1,70 @@
 //! An in-process cluster that speaks the real protocol, for tests.
+//!
+//! [`MockCluster`] is a cluster of N brokers inside the test's own process. One machine without sockets, clocks or
+//! threads decides all answers; two fronts carry the bytes: loopback TCP ([`MockClusterBuilder::start`]), which any
+//! Kafka client and tools such as `kcat` can use, and pipes in memory ([`MockClusterBuilder::start_in_memory`]).
+//! Time is Tokio's, so under a paused runtime a test waits for nothing.
+//!
+//! It answers as Kafka 4.1 does: leaders with epochs, idempotent producers, fetch sessions and long polls, the
+//! groups of KIP-848, topics and their configs. [`MockCluster::on`] forges, delays or drops any answer.
+//!
+//! It is no broker to keep data in: logs live in memory and nothing expires, all replicas are in step at once, and
+//! there is no authentication, no transactions, no compaction, no classic group protocol and no quota.
+//!
+//! # Examples
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use craftwire::error::ErrorCode;
+//! use craftwire::mock::{Api, MockCluster};
+//!
+//! let mock = MockCluster::builder().brokers(3).topic("orders", 4).start()?;
+//! println!("kcat -b {} -L", mock.bootstrap());
+//!
+//! // The next Produce request fails on one partition, as if its leader had just moved.
+//! let hook = mock.on(Api::Produce).fail_partition("orders", 2, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+//! assert_eq!(hook.hits(), 0);
+//!
+//! mock.append("orders", 2, Some(b"key"), Some(b"value"))?;
+//! let records = mock.records("orders", 2);
+//! assert_eq!(records[0].value.as_deref(), Some(&b"value"[..]));
+//!
+//! mock.stop_broker(1);
+//! assert!(mock.leader("orders", 0).is_some_and(|leader| leader != 1));
+//! # Ok(()) }
+//! ```
+
+mod api;
+mod batch;
+mod builder;
+mod clock;
+mod cluster;
+mod configs;
+mod connection;
+mod core;
+mod error;
+mod fetch_session;
+mod group;
+mod handle;
+mod hooks;
+mod inflate;
+mod log;
+mod memory;
+mod names;
+mod on;
+mod producers;
+mod random;
+mod records;
+mod server;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+pub use api::Api;
+pub use builder::MockClusterBuilder;
+pub use error::MockError;
+pub use handle::{Connector, MockCluster};
+pub use hooks::Call;
+pub use on::{Hooked, On};
+pub use records::{StoredBatch, StoredRecord};

@@ -1,0 +1,274 @@
+//! Fetch (1), v4 to v17.
+//!
+//! * v7: sessions (KIP-227). v9: leader epochs. v12: flexible, diverging epochs (KIP-320). v13: topics by id.
+//! * v16: the leader with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH (KIP-951).
+//! * It waits until `min_bytes` are there, a partition fails, or `max_wait_ms` are over.
+//! * The first partition with records gives one whole batch however large (KIP-74); the last batch may be cut.
+//!
+//! Not there: aborted transactions and reading from followers.
+
+use super::list_offsets::check_leader;
+use super::{frame, text, topic_name};
+use crate::error::ErrorCode;
+use crate::mock::core::{Answer, Context, Core};
+use crate::mock::fetch_session::{Asked, Mode, Seen, TopicKey, Wanted};
+use bytes::Bytes;
+use kafka_protocol::messages::fetch_response::{
+    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+};
+use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
+use kafka_protocol::protocol::Decodable;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A fetch that waits for records.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    mode: Mode,
+    uses_ids: bool,
+    wanted: Vec<Wanted>,
+    min_bytes: usize,
+    max_bytes: usize,
+    is_read_committed: bool,
+    max_wait: Duration,
+}
+
+pub(crate) fn serve(core: &mut Core, context: &Context, mut body: Bytes) -> Answer {
+    let Ok(request) = FetchRequest::decode(&mut body, context.version) else { return Answer::Close };
+    let uses_ids = context.version >= 13;
+    let key = |id: Uuid, name: &str| {
+        if uses_ids { TopicKey::Id(id) } else { TopicKey::Name(name.to_owned()) }
+    };
+    let mut wanted = Vec::new();
+    for topic in &request.topics {
+        wanted.extend(topic.partitions.iter().map(|partition| Wanted {
+            topic: key(topic.topic_id, &topic.topic),
+            index: partition.partition,
+            leader_epoch: partition.current_leader_epoch,
+            offset: partition.fetch_offset,
+            last_fetched_epoch: partition.last_fetched_epoch,
+            max_bytes: partition.partition_max_bytes,
+        }));
+    }
+    let forgotten = request
+        .forgotten_topics_data
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|index| (key(topic.topic_id, &topic.topic), *index)));
+    let asked = Asked {
+        session_id: request.session_id,
+        epoch: if context.version < 7 { -1 } else { request.session_epoch },
+        uses_ids,
+        wanted,
+        forgotten: forgotten.collect(),
+    };
+    let (mode, wanted) = match core.sessions.begin(context.origin.broker, asked) {
+        Ok(begun) => begun,
+        Err(code) => return refused(context, code),
+    };
+    let pending = Pending {
+        mode,
+        uses_ids,
+        wanted,
+        min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
+        max_bytes: usize::try_from(request.max_bytes).unwrap_or(0),
+        is_read_committed: request.isolation_level == 1,
+        max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+    };
+    let is_due = pending.max_wait.is_zero();
+    let until = context.now + pending.max_wait;
+    match evaluate(core, context, &pending, is_due) {
+        Some(answer) => answer,
+        None => park(core, context, Box::new(pending), until),
+    }
+}
+
+/// Looks again: the connection was woken, or the time is over.
+pub(crate) fn resume(
+    core: &mut Core,
+    context: &Context,
+    pending: Box<Pending>,
+    until: std::time::Instant,
+) -> Answer {
+    match evaluate(core, context, &pending, context.now >= until) {
+        Some(answer) => answer,
+        None => park(core, context, pending, until),
+    }
+}
+
+fn park(core: &mut Core, context: &Context, pending: Box<Pending>, until: std::time::Instant) -> Answer {
+    for wanted in &pending.wanted {
+        if let Some((id, _)) = resolve(core, &wanted.topic) {
+            core.watch(context.origin.connection, id, wanted.index);
+        }
+    }
+    Answer::Park(pending, until)
+}
+
+fn refused(context: &Context, code: ErrorCode) -> Answer {
+    frame(context, &FetchResponse::default().with_error_code(code.0))
+}
+
+fn resolve(core: &Core, topic: &TopicKey) -> Option<(Uuid, String)> {
+    let topic = match topic {
+        TopicKey::Id(id) => core.topics.by_id(*id),
+        TopicKey::Name(name) => core.topics.get(name),
+    }?;
+    Some((topic.id, topic.name.clone()))
+}
+
+/// What one partition gives.
+struct Read {
+    code: ErrorCode,
+    high_watermark: i64,
+    log_start_offset: i64,
+    records: Bytes,
+    diverging: Option<(i32, i64)>,
+    leader: Option<(i32, i32)>,
+    /// Whether the answer must not wait.
+    is_urgent: bool,
+}
+
+impl Read {
+    fn failed(code: ErrorCode) -> Self {
+        // An unknown topic does not end the wait, since the broker sorts it out before it looks into any log.
+        let unknown = [ErrorCode::UNKNOWN_TOPIC_ID, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION];
+        Self {
+            code,
+            high_watermark: -1,
+            log_start_offset: -1,
+            records: Bytes::new(),
+            diverging: None,
+            leader: None,
+            is_urgent: !unknown.contains(&code),
+        }
+    }
+}
+
+/// The answer, or nothing if there is a reason to wait on.
+fn evaluate(core: &mut Core, context: &Context, pending: &Pending, is_due: bool) -> Option<Answer> {
+    let mut room = pending.max_bytes;
+    let mut total = 0;
+    let mut reads = Vec::with_capacity(pending.wanted.len());
+    for wanted in &pending.wanted {
+        let read = read(core, context, wanted, room, total == 0);
+        room = room.saturating_sub(read.records.len());
+        total += read.records.len();
+        reads.push(read);
+    }
+    let is_urgent = reads.iter().any(|read| read.is_urgent) || reads.iter().all(|read| !read.code.is_ok());
+    if !is_due && !is_urgent && total < pending.min_bytes {
+        return None;
+    }
+    let seen = pending.wanted.iter().zip(&reads).map(|(wanted, read)| {
+        let seen = Seen {
+            high_watermark: read.high_watermark,
+            log_start_offset: read.log_start_offset,
+            has_records: !read.records.is_empty(),
+            is_special: !read.code.is_ok() || read.diverging.is_some(),
+        };
+        (wanted.clone(), seen)
+    });
+    let seen: Vec<_> = seen.collect();
+    let sessions_max = core.settings.fetch_sessions_max;
+    let settled =
+        core.sessions.settle(context.origin.broker, pending.mode, pending.uses_ids, sessions_max, &seen);
+    let (session_id, named) = match settled {
+        Ok(settled) => settled,
+        Err(code) => return Some(refused(context, code)),
+    };
+    let mut response = FetchResponse::default().with_session_id(session_id);
+    for ((wanted, read), is_named) in pending.wanted.iter().zip(reads).zip(named) {
+        if is_named {
+            add(core, context, &mut response, pending, wanted, read);
+        }
+    }
+    Some(frame(context, &response))
+}
+
+fn read(core: &mut Core, context: &Context, wanted: &Wanted, room: usize, at_least_one: bool) -> Read {
+    let Some((_, topic)) = resolve(core, &wanted.topic) else {
+        return Read::failed(match wanted.topic {
+            TopicKey::Id(_) => ErrorCode::UNKNOWN_TOPIC_ID,
+            TopicKey::Name(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        });
+    };
+    if let Some((code, _)) = core.fault(context, &topic, wanted.index) {
+        return Read { is_urgent: true, ..Read::failed(code) };
+    }
+    let Some(partition) = core.topics.partition(&topic, wanted.index) else {
+        return Read::failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    };
+    if let Err(code) = check_leader(partition, context.origin.broker, wanted.leader_epoch) {
+        let hinted = [ErrorCode::NOT_LEADER_OR_FOLLOWER, ErrorCode::FENCED_LEADER_EPOCH].contains(&code);
+        let leader = partition.leader.filter(|_| hinted && context.version >= 16);
+        let leader = leader.map(|leader| (leader, partition.leader_epoch));
+        return Read { leader, ..Read::failed(code) };
+    }
+    let log = &partition.log;
+    let mut found = Read {
+        high_watermark: log.high_watermark(),
+        log_start_offset: log.start_offset(),
+        ..Read::failed(ErrorCode::NONE)
+    };
+    found.is_urgent = false;
+    if wanted.last_fetched_epoch >= 0 {
+        match log.end_of_epoch(wanted.last_fetched_epoch) {
+            None => return Read::failed(ErrorCode::OFFSET_OUT_OF_RANGE),
+            Some((epoch, end)) if epoch < wanted.last_fetched_epoch || end < wanted.offset => {
+                return Read { diverging: Some((epoch, end)), is_urgent: true, ..found };
+            }
+            Some(_) => {}
+        }
+    }
+    if !(log.start_offset()..=log.end_offset()).contains(&wanted.offset) {
+        return Read::failed(ErrorCode::OFFSET_OUT_OF_RANGE);
+    }
+    let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0).min(room);
+    found.records = log.read(wanted.offset, max_bytes, at_least_one);
+    found
+}
+
+fn add(
+    core: &Core,
+    context: &Context,
+    response: &mut FetchResponse,
+    pending: &Pending,
+    wanted: &Wanted,
+    read: Read,
+) {
+    let mut data = PartitionData::default()
+        .with_partition_index(wanted.index)
+        .with_error_code(read.code.0)
+        .with_high_watermark(read.high_watermark)
+        .with_last_stable_offset(read.high_watermark)
+        .with_log_start_offset(read.log_start_offset)
+        .with_aborted_transactions(pending.is_read_committed.then(Vec::new))
+        .with_records(Some(read.records));
+    if let Some((epoch, end_offset)) = read.diverging {
+        data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset);
+    }
+    if let Some((id, epoch)) = read.leader {
+        data.current_leader =
+            LeaderIdAndEpoch::default().with_leader_id(BrokerId(id)).with_leader_epoch(epoch);
+        let known = response.node_endpoints.iter().any(|endpoint| endpoint.node_id == id);
+        if let Some(broker) = core.brokers.get(&id).filter(|_| !known && context.version >= 16) {
+            response.node_endpoints.push(
+                NodeEndpoint::default()
+                    .with_node_id(BrokerId(id))
+                    .with_host(text(broker.host.as_str()))
+                    .with_port(i32::from(broker.port))
+                    .with_rack(broker.rack.as_deref().map(text)),
+            );
+        }
+    }
+    let fresh = match &wanted.topic {
+        TopicKey::Id(id) => FetchableTopicResponse::default().with_topic_id(*id),
+        TopicKey::Name(name) => FetchableTopicResponse::default().with_topic(topic_name(name)),
+    };
+    match response.responses.last_mut() {
+        Some(last) if last.topic == fresh.topic && last.topic_id == fresh.topic_id => {
+            last.partitions.push(data);
+        }
+        _ => response.responses.push(fresh.with_partitions(vec![data])),
+    }
+}

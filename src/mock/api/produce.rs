@@ -1,0 +1,252 @@
+//! Produce (0), v3 to v13.
+//!
+//! * Exactly one batch a partition, magic 2.
+//! * v7: zstd. v10: the leader with NOT_LEADER_OR_FOLLOWER (KIP-951). v13: topics by id.
+//! * acks=0 has no answer; an error then closes the connection.
+//!
+//! Not there: transactions, and recompression where the topic's codec is not the producer's.
+
+use super::{frame, text, topic_name};
+use crate::error::ErrorCode;
+use crate::mock::batch::{BatchHeader, crc_matches};
+use crate::mock::core::{Answer, Context, Core};
+use crate::mock::hooks::When;
+use crate::mock::log::Stored;
+use crate::mock::producers::Verdict;
+use crate::mock::records;
+use bytes::Bytes;
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse, TopicName};
+use kafka_protocol::protocol::Decodable;
+use std::collections::BTreeSet;
+
+pub(crate) fn serve(core: &mut Core, context: &Context, mut body: Bytes) -> Answer {
+    let Ok(request) = ProduceRequest::decode(&mut body, context.version) else { return Answer::Close };
+    let acks = request.acks;
+    let response = handle(core, context, request);
+    if acks != 0 {
+        return frame(context, &response);
+    }
+    let failed = |topic: &TopicProduceResponse| topic.partition_responses.iter().any(|p| p.error_code != 0);
+    if response.responses.iter().any(failed) { Answer::Close } else { Answer::Silent }
+}
+
+fn handle(core: &mut Core, context: &Context, request: ProduceRequest) -> ProduceResponse {
+    let mut leaders = BTreeSet::new();
+    let mut topics = Vec::new();
+    for topic in request.topic_data {
+        let name = if context.version >= 13 {
+            core.topics.name_of(topic.topic_id).map(topic_name)
+        } else {
+            Some(topic.name.clone())
+        };
+        let mut answers = Vec::new();
+        for partition in topic.partition_data {
+            let records = partition.records.unwrap_or_default();
+            let result = match &name {
+                Some(name) => one(core, context, request.acks, name, partition.index, &records),
+                None => Err(Refusal::from(ErrorCode::UNKNOWN_TOPIC_ID)),
+            };
+            answers.push(match result {
+                Ok(appended) => PartitionProduceResponse::default()
+                    .with_index(partition.index)
+                    .with_base_offset(appended.base_offset)
+                    .with_log_append_time_ms(appended.log_append_time_ms)
+                    .with_log_start_offset(appended.log_start_offset),
+                Err(refusal) => {
+                    let leader = name
+                        .as_ref()
+                        .and_then(|name| leader_hint(core, context, refusal.code, name, partition.index));
+                    leaders.extend(leader.as_ref().map(|leader| leader.leader_id.0));
+                    refused(partition.index, refusal, leader)
+                }
+            });
+        }
+        // From v13 on only the id is told, before only the name.
+        topics.push(
+            TopicProduceResponse::default()
+                .with_name(if context.version >= 13 { TopicName::default() } else { topic.name })
+                .with_topic_id(topic.topic_id)
+                .with_partition_responses(answers),
+        );
+    }
+    ProduceResponse::default().with_responses(topics).with_node_endpoints(endpoints(core, &leaders))
+}
+
+struct Appended {
+    base_offset: i64,
+    log_append_time_ms: i64,
+    log_start_offset: i64,
+}
+
+struct Refusal {
+    code: ErrorCode,
+    message: Option<String>,
+    /// The records at fault, by their index in the batch.
+    records: Vec<i32>,
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, message: None, records: Vec::new() }
+    }
+}
+
+fn one(
+    core: &mut Core,
+    context: &Context,
+    acks: i16,
+    topic: &str,
+    index: i32,
+    records: &Bytes,
+) -> Result<Appended, Refusal> {
+    match core.fault(context, topic, index) {
+        Some((code, When::Before)) => Err(code.into()),
+        Some((code, When::After)) => append(core, context, acks, topic, index, records).and(Err(code.into())),
+        None => append(core, context, acks, topic, index, records),
+    }
+}
+
+fn append(
+    core: &mut Core,
+    context: &Context,
+    acks: i16,
+    name: &str,
+    index: i32,
+    records: &Bytes,
+) -> Result<Appended, Refusal> {
+    if !(-1..=1).contains(&acks) {
+        return Err(ErrorCode::INVALID_REQUIRED_ACKS.into());
+    }
+    let topic = core.topics.get(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let limits = Limits {
+        isr_min: core.configs.topic_number(topic, "min.insync.replicas"),
+        batch_bytes_max: core.configs.topic_number(topic, "max.message.bytes"),
+        ahead_ms_max: core.configs.topic_number(topic, "message.timestamp.after.max.ms"),
+        behind_ms_max: core.configs.topic_number(topic, "message.timestamp.before.max.ms"),
+        is_append_time: core.configs.topic_value(topic, "message.timestamp.type") == "LogAppendTime",
+        is_compacted: core.configs.topic_value(topic, "cleanup.policy").contains("compact"),
+    };
+    let unix_ms = core.unix_ms(context.now);
+    let expiration = core.settings.producer_id_expiration;
+    let id = topic.id;
+    let partition = core.topics.partition_mut(name, index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    if partition.leader != Some(context.origin.broker) {
+        return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER.into());
+    }
+    if acks == -1 && i64::try_from(partition.isr.len()).unwrap_or(0) < limits.isr_min {
+        return Err(ErrorCode::NOT_ENOUGH_REPLICAS.into());
+    }
+    let header = checked(records, context.version, &limits, unix_ms)?;
+    let verdict = partition.producers.judge(&header, context.now, expiration);
+    let append_time = limits.is_append_time.then_some(unix_ms);
+    let base_offset = match verdict {
+        Verdict::Refuse(code) => return Err(code.into()),
+        Verdict::Duplicate(base_offset) => base_offset,
+        Verdict::Append => {
+            let end = partition.log.end_offset();
+            let base_offset = partition.log.append(records, end, partition.leader_epoch, append_time);
+            partition.producers.appended(&header, base_offset, context.now);
+            base_offset
+        }
+    };
+    let log_start_offset = partition.log.start_offset();
+    core.wake(id, index);
+    Ok(Appended { base_offset, log_append_time_ms: append_time.unwrap_or(-1), log_start_offset })
+}
+
+struct Limits {
+    isr_min: i64,
+    batch_bytes_max: i64,
+    ahead_ms_max: i64,
+    behind_ms_max: i64,
+    is_append_time: bool,
+    is_compacted: bool,
+}
+
+/// The one batch's header, or why it is refused, in Kafka's order.
+fn checked(records: &Bytes, version: i16, limits: &Limits, unix_ms: i64) -> Result<BatchHeader, Refusal> {
+    let header = BatchHeader::read(records).ok_or(ErrorCode::CORRUPT_MESSAGE)?;
+    if header.magic != 2 || header.len != records.len() {
+        return Err(Refusal {
+            message: Some("exactly one record batch of magic 2 is allowed a partition".to_owned()),
+            ..ErrorCode::INVALID_RECORD.into()
+        });
+    }
+    if header.codec() == ZSTD && version < 7 {
+        return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE.into());
+    }
+    if i64::try_from(header.len).unwrap_or(i64::MAX) > limits.batch_bytes_max {
+        return Err(ErrorCode::MESSAGE_TOO_LARGE.into());
+    }
+    if !crc_matches(records, &header) {
+        return Err(ErrorCode::CORRUPT_MESSAGE.into());
+    }
+    if header.record_count != header.last_offset_delta.saturating_add(1)
+        || header.record_count <= 0
+        || header.is_control()
+    {
+        return Err(ErrorCode::INVALID_RECORD.into());
+    }
+    let (ahead, behind) =
+        (header.max_timestamp_ms.saturating_sub(unix_ms), unix_ms.saturating_sub(header.base_timestamp_ms));
+    if !limits.is_append_time && (ahead > limits.ahead_ms_max || behind > limits.behind_ms_max) {
+        return Err(ErrorCode::INVALID_TIMESTAMP.into());
+    }
+    if limits.is_compacted {
+        let stored = Stored { header, bytes: records.clone() };
+        let decoded = records::decode(&stored).ok_or(ErrorCode::CORRUPT_MESSAGE)?;
+        let without_key: Vec<i32> =
+            (0i32..).zip(decoded).filter(|(_, record)| record.key.is_none()).map(|(at, _)| at).collect();
+        if !without_key.is_empty() {
+            return Err(Refusal { records: without_key, ..ErrorCode::INVALID_RECORD.into() });
+        }
+    }
+    Ok(header)
+}
+
+fn refused(index: i32, refusal: Refusal, leader: Option<LeaderIdAndEpoch>) -> PartitionProduceResponse {
+    let records = refusal.records.into_iter().map(|at| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(at)
+            .with_batch_index_error_message(Some(text("a record of a compacted topic needs a key")))
+    });
+    PartitionProduceResponse::default()
+        .with_index(index)
+        .with_error_code(refusal.code.0)
+        .with_base_offset(-1)
+        .with_log_append_time_ms(-1)
+        .with_log_start_offset(-1)
+        .with_error_message(refusal.message.map(text))
+        .with_record_errors(records.collect())
+        .with_current_leader(leader.unwrap_or_default())
+}
+
+/// KIP-951: who leads now, with NOT_LEADER_OR_FOLLOWER from v10 on.
+fn leader_hint(
+    core: &Core,
+    context: &Context,
+    code: ErrorCode,
+    topic: &str,
+    index: i32,
+) -> Option<LeaderIdAndEpoch> {
+    if context.version < 10 || code != ErrorCode::NOT_LEADER_OR_FOLLOWER {
+        return None;
+    }
+    let partition = core.topics.partition(topic, index)?;
+    let hint = LeaderIdAndEpoch::default().with_leader_id(BrokerId(partition.leader?));
+    Some(hint.with_leader_epoch(partition.leader_epoch))
+}
+
+fn endpoints(core: &Core, ids: &BTreeSet<i32>) -> Vec<NodeEndpoint> {
+    let told = |id: &i32| {
+        let broker = core.brokers.get(id)?;
+        let endpoint = NodeEndpoint::default().with_node_id(BrokerId(*id)).with_port(i32::from(broker.port));
+        Some(endpoint.with_host(text(broker.host.as_str())).with_rack(broker.rack.as_deref().map(text)))
+    };
+    ids.iter().filter_map(told).collect()
+}
+
+const ZSTD: i16 = 4;

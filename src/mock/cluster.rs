@@ -1,0 +1,159 @@
+//! Task: what the fronts and the public handle share: the core behind a lock, and the tasks that serve it.
+
+use super::connection::serve;
+use super::core::{Core, Origin, Outcome};
+use super::{clock, server};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+/// The core and its tasks. The core's lock is held for one call at a time and never over an await.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    core: Mutex<Core>,
+    tasks: Mutex<Tasks>,
+    /// The runtime that serves TCP; `None` for a cluster that is in memory only.
+    tcp: Option<Handle>,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    connections: BTreeMap<u64, Connection>,
+    listeners: BTreeMap<i32, AbortHandle>,
+    last_connection: u64,
+    is_shut_down: bool,
+}
+
+#[derive(Debug)]
+struct Connection {
+    broker: i32,
+    woken: Arc<Notify>,
+    task: AbortHandle,
+}
+
+impl Shared {
+    pub(crate) fn new(core: Core, tcp: Option<Handle>) -> Arc<Self> {
+        Arc::new(Self { core: Mutex::new(core), tasks: Mutex::default(), tcp })
+    }
+
+    /// Works on the core, then wakes the connections whose wait is over.
+    pub(crate) fn with_core<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
+        let (result, woken) = {
+            let mut core = lock(&self.core);
+            let result = work(&mut core);
+            (result, core.take_woken())
+        };
+        if !woken.is_empty() {
+            let tasks = lock(&self.tasks);
+            for connection in woken.iter().filter_map(|id| tasks.connections.get(id)) {
+                connection.woken.notify_one();
+            }
+        }
+        result
+    }
+
+    pub(crate) fn handle(&self, origin: Origin, frame: Bytes) -> Outcome {
+        let now = clock::now();
+        self.with_core(|core| core.handle(now, origin, frame))
+    }
+
+    pub(crate) fn resume(&self, origin: Origin) -> Outcome {
+        let now = clock::now();
+        self.with_core(|core| core.resume(now, origin))
+    }
+
+    pub(crate) fn disconnected(&self, connection: u64) {
+        lock(&self.tasks).connections.remove(&connection);
+        self.with_core(|core| core.disconnected(connection));
+    }
+
+    /// Serves a connection to `broker` in a task of its own, unless the broker is stopped.
+    pub(crate) fn accept<S>(self: &Arc<Self>, broker: i32, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if !self.with_core(|core| core.brokers_up().contains(&broker)) {
+            return;
+        }
+        // The task may end before its handle is stored, so the entry is made first, under the same lock.
+        let mut tasks = lock(&self.tasks);
+        if tasks.is_shut_down {
+            return;
+        }
+        tasks.last_connection += 1;
+        let connection = tasks.last_connection;
+        let woken = Arc::new(Notify::new());
+        let origin = Origin { broker, connection };
+        let task = tokio::spawn(serve(Arc::clone(self), origin, Arc::clone(&woken), stream));
+        tasks.connections.insert(connection, Connection { broker, woken, task: task.abort_handle() });
+    }
+
+    /// The broker that is up and advertised under that address.
+    pub(crate) fn broker_at(&self, host: &str, port: u16) -> Option<i32> {
+        self.with_core(|core| {
+            let at = |broker: &&super::core::Broker| broker.up && broker.host == host && broker.port == port;
+            core.brokers.iter().find(|(_, broker)| at(broker)).map(|(id, _)| *id)
+        })
+    }
+
+    /// Starts to listen for a broker, on the port that it is advertised with.
+    pub(crate) fn listen(self: &Arc<Self>, broker: i32, bound: std::net::TcpListener) -> io::Result<()> {
+        let Some(runtime) = &self.tcp else { return Ok(()) };
+        let listener = server::spawn(runtime, Arc::clone(self), broker, bound)?;
+        if let Some(old) = lock(&self.tasks).listeners.insert(broker, listener) {
+            old.abort();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_tcp(&self) -> bool {
+        self.tcp.is_some()
+    }
+
+    /// Stops a broker: new connections are refused, those that are open are cut.
+    pub(crate) fn stop_broker(&self, broker: i32) {
+        self.with_core(|core| core.stop_broker(broker));
+        let mut tasks = lock(&self.tasks);
+        if let Some(listener) = tasks.listeners.remove(&broker) {
+            listener.abort();
+        }
+        tasks.cut(|connection| connection.broker == broker);
+    }
+
+    /// Cuts all connections to a broker, which goes on.
+    pub(crate) fn cut_connections(&self, broker: i32) {
+        lock(&self.tasks).cut(|connection| connection.broker == broker);
+    }
+
+    pub(crate) fn connection_count(&self) -> usize {
+        lock(&self.tasks).connections.len()
+    }
+
+    /// Ends all tasks for good.
+    pub(crate) fn shut_down(&self) {
+        let mut tasks = lock(&self.tasks);
+        tasks.is_shut_down = true;
+        for listener in std::mem::take(&mut tasks.listeners).into_values() {
+            listener.abort();
+        }
+        tasks.cut(|_| true);
+    }
+}
+
+impl Tasks {
+    fn cut(&self, which: impl Fn(&Connection) -> bool) {
+        for connection in self.connections.values().filter(|connection| which(connection)) {
+            connection.task.abort();
+        }
+    }
+}
+
+/// A panic under the lock is a test's own; what it held is still sound for the calls after it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,342 @@
+//! The cluster as one machine: a request's bytes in, an answer's bytes out, or a wait.
+//!
+//! Invariant: it never awaits, reads no clock and draws no randomness but from its seed, so the same calls give the
+//! same answers. All brokers share it; what differs by broker is told by [`Origin`].
+
+use super::api::{self, Api};
+use super::configs::Configs;
+use super::fetch_session::Sessions;
+use super::group::Group;
+use super::hooks::{Action, Call, Hooks, When};
+use super::random::Random;
+use super::settings::Settings;
+use super::topics::{Topics, place_replicas};
+use crate::error::ErrorCode;
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::RequestHeader;
+use kafka_protocol::protocol::decode_request_header_from_buffer;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+use uuid::Uuid;
+
+/// The broker that a request came to, and the connection it came on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) broker: i32,
+    pub(crate) connection: u64,
+}
+
+/// What the front does next on a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Write this frame (its length in front), then read on.
+    Reply(Bytes),
+    /// Read on without an answer (acks=0).
+    Silent,
+    /// Call `resume` when woken, or at this time at the latest; read nothing till then.
+    Park(Instant),
+    /// Never write again, but keep the connection open.
+    Hang,
+    /// Close the connection.
+    Close,
+}
+
+/// Who asks what, while a request is worked on.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) now: Instant,
+    pub(crate) origin: Origin,
+    pub(crate) api: Api,
+    pub(crate) version: i16,
+    pub(crate) correlation_id: i32,
+    /// A code that a hook wants in all of the answer.
+    pub(crate) fault: Option<(ErrorCode, When)>,
+}
+
+/// What an API's handler gives.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// A whole frame.
+    Frame(Bytes),
+    /// Nothing yet.
+    Park(Box<api::fetch::Pending>, Instant),
+    /// Nothing at all.
+    Silent,
+    /// The request cannot be served on this connection.
+    Close,
+}
+
+#[derive(Debug)]
+enum Job {
+    /// A request that a hook holds back.
+    Request(RequestHeader, Bytes, Context),
+    Fetch(Box<api::fetch::Pending>, Context, Option<Action>),
+    /// An answer that a hook holds back.
+    Reply(Bytes),
+}
+
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) rack: Option<String>,
+    pub(crate) up: bool,
+}
+
+/// The whole state of a mock cluster.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) cluster_id: String,
+    pub(crate) brokers: BTreeMap<i32, Broker>,
+    pub(crate) topics: Topics,
+    pub(crate) sessions: Sessions,
+    pub(crate) groups: BTreeMap<String, Group>,
+    /// Groups whose coordinator was set by hand.
+    pub(crate) coordinators: BTreeMap<String, i32>,
+    pub(crate) configs: Configs,
+    pub(crate) next_producer_id: i64,
+    pub(crate) random: Random,
+    pub(crate) hooks: Hooks,
+    requests: BTreeMap<Api, u64>,
+    parked: BTreeMap<u64, (Instant, Job)>,
+    /// Connections with a fetch parked on a partition.
+    watchers: BTreeMap<(Uuid, i32), BTreeSet<u64>>,
+    woken: BTreeSet<u64>,
+    started: Instant,
+    started_unix_ms: i64,
+}
+
+impl Core {
+    pub(crate) fn new(
+        settings: Settings,
+        brokers: BTreeMap<i32, Broker>,
+        now: Instant,
+        unix_ms: i64,
+    ) -> Self {
+        let mut random = Random::new(settings.seed);
+        Self {
+            configs: Configs::new(&settings),
+            settings,
+            cluster_id: random.uuid().simple().to_string(),
+            brokers,
+            topics: Topics::default(),
+            sessions: Sessions::default(),
+            groups: BTreeMap::new(),
+            coordinators: BTreeMap::new(),
+            next_producer_id: 1000,
+            random,
+            hooks: Hooks::default(),
+            requests: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            woken: BTreeSet::new(),
+            started: now,
+            started_unix_ms: unix_ms,
+        }
+    }
+
+    /// Takes a request's frame, its length taken off.
+    pub(crate) fn handle(&mut self, now: Instant, origin: Origin, frame: Bytes) -> Outcome {
+        let mut body = frame;
+        if body.len() < 8 {
+            return Outcome::Close;
+        }
+        let Ok(header) = decode_request_header_from_buffer(&mut body) else { return Outcome::Close };
+        let Some(api) = Api::from_number(header.request_api_key) else { return Outcome::Close };
+        *self.requests.entry(api).or_default() += 1;
+        let call = Call {
+            api,
+            version: header.request_api_version,
+            broker: origin.broker,
+            connection: origin.connection,
+            client_id: header.client_id.as_ref().map(ToString::to_string),
+            body: body.clone(),
+        };
+        let action = self.hooks.judge(&call);
+        let mut context = Context {
+            now,
+            origin,
+            api,
+            version: header.request_api_version,
+            correlation_id: header.correlation_id,
+            fault: None,
+        };
+        match action {
+            Some(Action::Disconnect(When::Before)) => Outcome::Close,
+            Some(Action::Silence(When::Before)) => Outcome::Hang,
+            Some(Action::Answer(body)) => Outcome::Reply(api::frame_of(&context, &body)),
+            Some(Action::Delay(by, When::Before)) => {
+                self.park(now + by, origin, Job::Request(header, body, context))
+            }
+            Some(Action::Fail(code, when)) => {
+                context.fault = Some((code, when));
+                self.serve(&context, body, None)
+            }
+            other => self.serve(&context, body, other),
+        }
+    }
+
+    /// Goes on with what a connection is parked on: it was woken, or its time has come.
+    pub(crate) fn resume(&mut self, now: Instant, origin: Origin) -> Outcome {
+        let Some((until, job)) = self.parked.remove(&origin.connection) else { return Outcome::Silent };
+        match job {
+            Job::Fetch(pending, mut context, after) => {
+                context.now = now;
+                let answer = api::fetch::resume(self, &context, pending, until);
+                self.finish(&context, answer, after)
+            }
+            job if now < until => self.park(until, origin, job),
+            Job::Request(_, body, mut context) => {
+                context.now = now;
+                self.serve(&context, body, None)
+            }
+            Job::Reply(frame) => Outcome::Reply(frame),
+        }
+    }
+
+    /// Forgets a connection that is closed.
+    pub(crate) fn disconnected(&mut self, connection: u64) {
+        self.parked.remove(&connection);
+        self.woken.remove(&connection);
+        for waiting in self.watchers.values_mut() {
+            waiting.remove(&connection);
+        }
+    }
+
+    /// The parked connections to `resume`.
+    pub(crate) fn take_woken(&mut self) -> BTreeSet<u64> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// Wakes the fetches that wait for a partition.
+    pub(crate) fn wake(&mut self, topic: Uuid, partition: i32) {
+        if let Some(waiting) = self.watchers.get_mut(&(topic, partition)) {
+            self.woken.append(waiting);
+        }
+    }
+
+    pub(crate) fn watch(&mut self, connection: u64, topic: Uuid, partition: i32) {
+        self.watchers.entry((topic, partition)).or_default().insert(connection);
+    }
+
+    pub(crate) fn request_count(&self, api: Api) -> u64 {
+        self.requests.get(&api).copied().unwrap_or(0)
+    }
+
+    /// Milliseconds since 1970 at `now`.
+    pub(crate) fn unix_ms(&self, now: Instant) -> i64 {
+        let since = now.saturating_duration_since(self.started).as_millis();
+        self.started_unix_ms.saturating_add(i64::try_from(since).unwrap_or(i64::MAX))
+    }
+
+    pub(crate) fn brokers_up(&self) -> BTreeSet<i32> {
+        self.brokers.iter().filter(|(_, broker)| broker.up).map(|(id, _)| *id).collect()
+    }
+
+    /// A code that a hook wants for one partition of the answer.
+    pub(crate) fn fault(&mut self, context: &Context, topic: &str, index: i32) -> Option<(ErrorCode, When)> {
+        context.fault.or_else(|| self.hooks.judge_partition(context.api, context.origin.broker, topic, index))
+    }
+
+    /// Creates a topic; the caller has checked the name, the counts and the configs.
+    pub(crate) fn create_topic(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        replication: i16,
+        configs: BTreeMap<String, String>,
+    ) -> Uuid {
+        let brokers: Vec<i32> = self.brokers.keys().copied().collect();
+        let replicas = place_replicas(&brokers, partitions, replication, self.topics.len());
+        self.create_topic_on(name, replicas, configs)
+    }
+
+    /// Creates a topic with its replicas given.
+    pub(crate) fn create_topic_on(
+        &mut self,
+        name: &str,
+        replicas: Vec<Vec<i32>>,
+        configs: BTreeMap<String, String>,
+    ) -> Uuid {
+        let id = self.random.uuid();
+        let up = self.brokers_up();
+        self.topics.create(name, id, replicas, configs, &up);
+        id
+    }
+
+    /// Deletes a topic and wakes whoever waits for it. Whether it was there.
+    pub(crate) fn delete_topic(&mut self, name: &str) -> bool {
+        let Some(topic) = self.topics.delete(name) else { return false };
+        for index in (0i32..).take(topic.partitions.len()) {
+            self.wake(topic.id, index);
+            self.watchers.remove(&(topic.id, index));
+        }
+        true
+    }
+
+    /// Stops a broker: its partitions go to other replicas in sync.
+    pub(crate) fn stop_broker(&mut self, id: i32) {
+        if let Some(broker) = self.brokers.get_mut(&id).filter(|broker| broker.up) {
+            broker.up = false;
+            self.sessions.forget_broker(id);
+            let moved = self.topics.broker_down(id);
+            self.wake_all(&moved);
+        }
+    }
+
+    /// Starts a broker again, its logs as they were.
+    pub(crate) fn start_broker(&mut self, id: i32) {
+        if let Some(broker) = self.brokers.get_mut(&id).filter(|broker| !broker.up) {
+            broker.up = true;
+            let up = self.brokers_up();
+            let moved = self.topics.broker_up(id, &up);
+            self.wake_all(&moved);
+        }
+    }
+
+    fn wake_all(&mut self, partitions: &[(Uuid, i32)]) {
+        for (topic, index) in partitions {
+            self.wake(*topic, *index);
+        }
+    }
+
+    fn serve(&mut self, context: &Context, body: Bytes, after: Option<Action>) -> Outcome {
+        let answer = api::serve(self, context, body);
+        self.finish(context, answer, after)
+    }
+
+    fn finish(&mut self, context: &Context, answer: Answer, after: Option<Action>) -> Outcome {
+        let frame = match answer {
+            Answer::Frame(frame) => frame,
+            Answer::Park(pending, until) => {
+                return self.park(until, context.origin, Job::Fetch(pending, context.clone(), after));
+            }
+            Answer::Silent => return Outcome::Silent,
+            Answer::Close => return Outcome::Close,
+        };
+        match after {
+            Some(Action::Disconnect(_)) => Outcome::Close,
+            Some(Action::Silence(_)) => Outcome::Hang,
+            Some(Action::Delay(by, _)) => self.park(context.now + by, context.origin, Job::Reply(frame)),
+            _ => Outcome::Reply(frame),
+        }
+    }
+
+    fn park(&mut self, until: Instant, origin: Origin, job: Job) -> Outcome {
+        self.parked.insert(origin.connection, (until, job));
+        Outcome::Park(until)
+    }
+}
+
+/// Puts the length in front of what `write` appends.
+pub(crate) fn with_length<E>(write: impl FnOnce(&mut BytesMut) -> Result<(), E>) -> Result<Bytes, E> {
+    let mut out = BytesMut::new();
+    out.put_i32(0);
+    write(&mut out)?;
+    let len = i32::try_from(out.len() - 4).unwrap_or(i32::MAX);
+    if let Some(prefix) = out.first_chunk_mut::<4>() {
+        *prefix = len.to_be_bytes();
+    }
+    Ok(out.freeze())
+}

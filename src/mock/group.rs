@@ -1,0 +1,4 @@
+//! A group.
+/// stub
+#[derive(Debug, Default)]
+pub(crate) struct Group {}

@@ -1,0 +1,338 @@
+//! Task: the public handle: control over the cluster, and a look into it.
+
+use super::api::Api;
+use super::builder::MockClusterBuilder;
+use super::cluster::Shared;
+use super::core::{Broker, Core};
+use super::error::MockError;
+use super::log::Stored;
+use super::on::On;
+use super::records::{self, StoredBatch, StoredRecord};
+use super::topics::{Partition, place_replicas};
+use super::{batch, clock, memory, names, server};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use tokio::io::DuplexStream;
+
+/// Opens a connection to the broker that is advertised under a host and a port.
+pub type Connector = Arc<dyn Fn(&str, u16) -> io::Result<DuplexStream> + Send + Sync>;
+
+/// A cluster in this process; see the [module](super) for what it can do.
+///
+/// Clones are handles on the same cluster. It ends, and cuts all connections, when the last one is dropped.
+#[derive(Debug, Clone)]
+pub struct MockCluster {
+    running: Arc<Running>,
+}
+
+/// Ends the cluster's tasks with the last handle.
+#[derive(Debug)]
+struct Running {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shared.shut_down();
+    }
+}
+
+impl MockCluster {
+    /// Sets a cluster up; one broker unless told otherwise.
+    pub fn builder() -> MockClusterBuilder {
+        MockClusterBuilder::default()
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { running: Arc::new(Running { shared }) }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.running.shared
+    }
+
+    /// All brokers' addresses as `host:port,host:port`, stopped ones included.
+    pub fn bootstrap(&self) -> String {
+        let address = |broker: &Broker| format!("{}:{}", broker.host, broker.port);
+        self.shared().with_core(|core| core.brokers.values().map(address).collect::<Vec<_>>().join(","))
+    }
+
+    /// What opens in-memory connections to this cluster, whichever way it was started.
+    ///
+    /// It refuses where no running broker is advertised under the address, and outside a Tokio runtime. It does not
+    /// keep the cluster alive.
+    pub fn connector(&self) -> Connector {
+        let shared = Arc::clone(self.shared());
+        Arc::new(move |host, port| memory::connect(&shared, host, port))
+    }
+
+    /// Chooses requests of an API, to say what becomes of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use craftwire::mock::{Api, MockCluster};
+    /// use std::time::Duration;
+    ///
+    /// let mock = MockCluster::builder().brokers(2).start_in_memory()?;
+    /// // The third and fourth Produce to broker 2 are appended, but their answers are lost.
+    /// mock.on(Api::Produce).broker(2).skip(2).times(2).disconnect_after();
+    /// // Every fetch of one client is slow.
+    /// let slow = mock.on(Api::Fetch).when(|call| call.client_id() == Some("slow")).always();
+    /// slow.delay(Duration::from_millis(300));
+    /// # Ok(()) }
+    /// ```
+    pub fn on(&self, api: Api) -> On<'_> {
+        On::new(self.shared(), api)
+    }
+
+    /// Takes all hooks away.
+    pub fn clear_hooks(&self) {
+        self.shared().with_core(|core| core.hooks.clear());
+    }
+
+    /// How many requests of an API have come in since the start, to all brokers.
+    pub fn request_count(&self, api: Api) -> u64 {
+        self.shared().with_core(|core| core.request_count(api))
+    }
+
+    /// How many connections are open, to all brokers.
+    pub fn connection_count(&self) -> usize {
+        self.shared().connection_count()
+    }
+
+    /// Creates a topic with the default configs, its leaders spread over the brokers.
+    ///
+    /// # Errors
+    ///
+    /// The name or the count is not legal, or the topic exists.
+    pub fn create_topic(&self, name: &str, partitions: i32) -> Result<(), MockError> {
+        self.create_topic_with(name, partitions, &[])
+    }
+
+    /// Creates a topic with configs of its own, such as `("min.insync.replicas", "2")`.
+    ///
+    /// # Errors
+    ///
+    /// The name, the count or a config is not legal, or the topic exists.
+    pub fn create_topic_with(
+        &self,
+        name: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> Result<(), MockError> {
+        let topic = name.to_owned();
+        if !names::is_topic_name(name) {
+            return Err(MockError::TopicName(topic));
+        }
+        if partitions < 1 {
+            return Err(MockError::PartitionCount { topic, count: partitions });
+        }
+        self.shared().with_core(|core| {
+            if core.topics.get(name).is_some() {
+                return Err(MockError::TopicExists(topic));
+            }
+            let mut own = BTreeMap::new();
+            for (config, value) in configs {
+                if let Err(reason) = core.configs.check_topic(config, value) {
+                    return Err(MockError::Config { topic, reason });
+                }
+                own.insert((*config).to_owned(), (*value).to_owned());
+            }
+            let replication = core.settings.replication();
+            core.create_topic(name, partitions, replication, own);
+            Ok(())
+        })
+    }
+
+    /// Deletes a topic. Whether it was there.
+    pub fn delete_topic(&self, name: &str) -> bool {
+        self.shared().with_core(|core| core.delete_topic(name))
+    }
+
+    /// Gives a topic more partitions, `count` in all.
+    ///
+    /// # Errors
+    ///
+    /// The topic does not exist, or has that many already.
+    pub fn grow_topic(&self, name: &str, count: i32) -> Result<(), MockError> {
+        let topic = name.to_owned();
+        self.shared().with_core(|core| {
+            let Some(found) = core.topics.get(name) else {
+                return Err(MockError::UnknownPartition { topic, partition: 0 });
+            };
+            let now = i32::try_from(found.partitions.len()).unwrap_or(i32::MAX);
+            if count <= now {
+                return Err(MockError::PartitionCount { topic, count });
+            }
+            let brokers: Vec<i32> = core.brokers.keys().copied().collect();
+            let first = usize::try_from(now).unwrap_or(0);
+            let replication = core.settings.replication();
+            let replicas = place_replicas(&brokers, count - now, replication, first);
+            let up = core.brokers_up();
+            core.topics.grow(name, replicas, &up);
+            Ok(())
+        })
+    }
+
+    /// The broker that leads a partition, if one does.
+    pub fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
+        self.shared().with_core(|core| core.topics.partition(topic, partition)?.leader)
+    }
+
+    /// Makes another replica the leader; the leader epoch rises, and fetches that wait for the partition are answered.
+    ///
+    /// # Errors
+    ///
+    /// The broker is no replica in sync of the partition.
+    pub fn move_leader(&self, topic: &str, partition: i32, broker: i32) -> Result<(), MockError> {
+        self.shared().with_core(|core| {
+            if !core.topics.move_leader(topic, partition, broker) {
+                return Err(MockError::NotInSync { topic: topic.to_owned(), partition, broker });
+            }
+            if let Some(id) = core.topics.get(topic).map(|topic| topic.id) {
+                core.wake(id, partition);
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes a broker the coordinator of a group, for as long as it is up.
+    pub fn move_coordinator(&self, group: &str, broker: i32) {
+        self.shared().with_core(|core| core.coordinators.insert(group.to_owned(), broker));
+    }
+
+    /// Stops a broker: its connections are cut, new ones are refused, and its partitions go to other replicas.
+    ///
+    /// A partition without another replica in sync has no leader until the broker is back.
+    pub fn stop_broker(&self, id: i32) {
+        self.shared().stop_broker(id);
+    }
+
+    /// Starts a stopped broker again, on its old address and with its logs as they were.
+    ///
+    /// # Errors
+    ///
+    /// Another program has taken the port meanwhile.
+    pub fn start_broker(&self, id: i32) -> io::Result<()> {
+        let stopped =
+            |core: &mut Core| core.brokers.get(&id).filter(|broker| !broker.up).map(|broker| broker.port);
+        let Some(port) = self.shared().with_core(stopped) else { return Ok(()) };
+        let bound = if self.shared().is_tcp() { Some(server::bind(port)?.0) } else { None };
+        self.shared().with_core(|core| core.start_broker(id));
+        bound.map_or(Ok(()), |bound| self.shared().listen(id, bound))
+    }
+
+    /// Cuts all connections to a broker, which goes on.
+    pub fn cut_connections(&self, broker: i32) {
+        self.shared().cut_connections(broker);
+    }
+
+    /// The brokers' ids, stopped ones included.
+    pub fn broker_ids(&self) -> Vec<i32> {
+        self.shared().with_core(|core| core.brokers.keys().copied().collect())
+    }
+
+    /// The records of a partition, oldest first; none where there is no such partition.
+    ///
+    /// A batch that cannot be decoded is left out; [`batches`](Self::batches) has it.
+    pub fn records(&self, topic: &str, partition: i32) -> Vec<StoredRecord> {
+        let stored = self.stored(topic, partition);
+        stored.iter().filter_map(records::decode).flatten().collect()
+    }
+
+    /// The batches of a partition as they are in the log, oldest first; none where there is no such partition.
+    pub fn batches(&self, topic: &str, partition: i32) -> Vec<StoredBatch> {
+        self.stored(topic, partition).iter().map(StoredBatch::from).collect()
+    }
+
+    /// (First offset, the offset that the next record gets) of a partition.
+    pub fn offsets(&self, topic: &str, partition: i32) -> Option<(i64, i64)> {
+        self.shared().with_core(|core| {
+            let log = &core.topics.partition(topic, partition)?.log;
+            Some((log.start_offset(), log.end_offset()))
+        })
+    }
+
+    /// Appends a record, and returns its offset.
+    ///
+    /// # Errors
+    ///
+    /// There is no such partition.
+    pub fn append(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<i64, MockError> {
+        let now = clock::now();
+        let timestamp = self.shared().with_core(|core| core.unix_ms(now));
+        let record = (key.map(Bytes::copy_from_slice), value.map(Bytes::copy_from_slice), timestamp);
+        let batch = records::encode(&[record]).ok_or(MockError::Batch)?;
+        self.append_batch(topic, partition, &batch)
+    }
+
+    /// Appends a batch's bytes past all checks, and returns its base offset.
+    ///
+    /// The base offset that the bytes state is kept where it leaves a gap, as compaction does.
+    ///
+    /// # Errors
+    ///
+    /// There is no such partition, or the bytes are not one whole batch.
+    pub fn append_batch(&self, topic: &str, partition: i32, batch: &[u8]) -> Result<i64, MockError> {
+        let header = batch::BatchHeader::read(batch).ok_or(MockError::Batch)?;
+        let whole = batch.get(..header.len).ok_or(MockError::Batch)?;
+        self.on_partition(topic, partition, |found| {
+            found.log.append(whole, header.base_offset, found.leader_epoch, None)
+        })
+    }
+
+    /// Moves the start of a partition's log up to `offset`, as retention does.
+    ///
+    /// # Errors
+    ///
+    /// There is no such partition.
+    pub fn delete_records(&self, topic: &str, partition: i32, offset: i64) -> Result<(), MockError> {
+        self.on_partition(topic, partition, |found| found.log.delete_before(offset))
+    }
+
+    /// Makes a partition forget all idempotent producers, as their expiry does.
+    ///
+    /// # Errors
+    ///
+    /// There is no such partition.
+    pub fn forget_producers(&self, topic: &str, partition: i32) -> Result<(), MockError> {
+        self.on_partition(topic, partition, |found| found.producers.clear())
+    }
+
+    fn stored(&self, topic: &str, partition: i32) -> Vec<Stored> {
+        self.shared().with_core(|core| {
+            core.topics
+                .partition(topic, partition)
+                .map(|found| found.log.batches().cloned().collect())
+                .unwrap_or_default()
+        })
+    }
+
+    fn on_partition<T>(
+        &self,
+        topic: &str,
+        partition: i32,
+        work: impl FnOnce(&mut Partition) -> T,
+    ) -> Result<T, MockError> {
+        self.shared().with_core(|core| {
+            let id = core.topics.get(topic).map(|topic| topic.id);
+            let found = core.topics.partition_mut(topic, partition);
+            let Some((id, found)) = id.zip(found) else {
+                return Err(MockError::UnknownPartition { topic: topic.to_owned(), partition });
+            };
+            let result = work(found);
+            core.wake(id, partition);
+            Ok(result)
+        })
+    }
+}

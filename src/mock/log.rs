@@ -1,0 +1,186 @@
+//! One partition's log: whole batches in offset order, kept as bytes.
+//!
+//! Invariant: batches do not overlap and their offsets rise; gaps are legal. All of it is replicated at once, so the
+//! high watermark is the end of the log, and so is the last stable offset, since there are no transactions yet.
+
+use super::batch::{BatchHeader, stamped};
+use super::records;
+use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
+
+/// One batch in the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) header: BatchHeader,
+    pub(crate) bytes: Bytes,
+}
+
+/// A partition's batches.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    batches: VecDeque<Stored>,
+    start_offset: i64,
+    end_offset: i64,
+    /// (leader epoch, first offset written under it), rising.
+    epochs: Vec<(i32, i64)>,
+}
+
+impl Log {
+    pub(crate) const fn start_offset(&self) -> i64 {
+        self.start_offset
+    }
+
+    /// The offset that the next record gets.
+    pub(crate) const fn end_offset(&self) -> i64 {
+        self.end_offset
+    }
+
+    pub(crate) const fn high_watermark(&self) -> i64 {
+        self.end_offset
+    }
+
+    pub(crate) fn batches(&self) -> impl Iterator<Item = &Stored> {
+        self.batches.iter()
+    }
+
+    /// Notes that a leader takes over here.
+    pub(crate) fn begin_epoch(&mut self, leader_epoch: i32) {
+        if self.epochs.last().is_none_or(|(epoch, _)| *epoch < leader_epoch) {
+            self.epochs.push((leader_epoch, self.end_offset));
+        }
+    }
+
+    /// Appends `batch` at `base_offset`, which is not below the end, and returns that offset.
+    pub(crate) fn append(
+        &mut self,
+        batch: &[u8],
+        base_offset: i64,
+        leader_epoch: i32,
+        append_time_ms: Option<i64>,
+    ) -> i64 {
+        let base_offset = base_offset.max(self.end_offset);
+        let bytes = stamped(batch, base_offset, leader_epoch, append_time_ms);
+        let Some(header) = BatchHeader::read(&bytes) else { return base_offset };
+        self.begin_epoch(leader_epoch);
+        self.end_offset = header.last_offset().saturating_add(1);
+        self.batches.push_back(Stored { header, bytes });
+        base_offset
+    }
+
+    /// The batches from the one that holds `offset` on, cut after `max_bytes` wherever that is, as Kafka cuts.
+    ///
+    /// With `at_least_one` the first batch comes whole, however large; without it a first batch that does not fit
+    /// gives nothing (KIP-74).
+    pub(crate) fn read(&self, offset: i64, max_bytes: usize, at_least_one: bool) -> Bytes {
+        let from = self.batches.partition_point(|batch| batch.header.last_offset() < offset);
+        let Some(first) = self.batches.get(from) else { return Bytes::new() };
+        let room = if at_least_one { max_bytes.max(first.bytes.len()) } else { max_bytes };
+        if first.bytes.len() > room {
+            return Bytes::new();
+        }
+        if self.batches.len() == from + 1 {
+            return first.bytes.clone();
+        }
+        let mut out = BytesMut::new();
+        for batch in self.batches.iter().skip(from) {
+            let fits = batch.bytes.len().min(room - out.len());
+            out.extend_from_slice(batch.bytes.get(..fits).unwrap_or_default());
+            if out.len() == room {
+                break;
+            }
+        }
+        out.freeze()
+    }
+
+    /// The first record at or after `timestamp_ms`: (its timestamp, its offset, the batch's leader epoch).
+    pub(crate) fn find_time(&self, timestamp_ms: i64) -> Option<(i64, i64, i32)> {
+        let batch = self.batches.iter().find(|batch| batch.header.max_timestamp_ms >= timestamp_ms)?;
+        let epoch = batch.header.leader_epoch;
+        let record = records::decode(batch)
+            .into_iter()
+            .flatten()
+            .find(|record| record.timestamp_ms >= timestamp_ms && record.offset >= self.start_offset);
+        Some(record.map_or_else(
+            || (batch.header.max_timestamp_ms, batch.header.base_offset, epoch),
+            |record| (record.timestamp_ms, record.offset, epoch),
+        ))
+    }
+
+    /// The record with the highest timestamp: (timestamp, offset, leader epoch).
+    pub(crate) fn find_max_time(&self) -> Option<(i64, i64, i32)> {
+        let highest = self.batches.iter().map(|batch| batch.header.max_timestamp_ms).max()?;
+        self.find_time(highest)
+    }
+
+    /// The leader epoch that `offset` was written under.
+    pub(crate) fn epoch_at(&self, offset: i64) -> i32 {
+        let after = self.epochs.partition_point(|(_, first)| *first <= offset);
+        after.checked_sub(1).and_then(|at| self.epochs.get(at)).map_or(-1, |(epoch, _)| *epoch)
+    }
+
+    /// KIP-320: the largest epoch at or below `epoch` and the offset where it ends.
+    pub(crate) fn end_of_epoch(&self, epoch: i32) -> Option<(i32, i64)> {
+        let after = self.epochs.partition_point(|(known, _)| *known <= epoch);
+        let (found, _) = *after.checked_sub(1).and_then(|at| self.epochs.get(at))?;
+        Some((found, self.epochs.get(after).map_or(self.end_offset, |(_, first)| *first)))
+    }
+
+    /// Moves the start of the log up, as DeleteRecords and retention do.
+    pub(crate) fn delete_before(&mut self, offset: i64) {
+        self.start_offset = offset.clamp(self.start_offset, self.end_offset);
+        while self.batches.front().is_some_and(|batch| batch.header.last_offset() < self.start_offset) {
+            self.batches.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mock::records::encode;
+
+    fn log_of(counts: &[usize]) -> Log {
+        let mut log = Log::default();
+        for (at, count) in counts.iter().enumerate() {
+            let records: Vec<_> =
+                (0..*count).map(|_| (None, Some(Bytes::from_static(b"value")), 1000 + at as i64)).collect();
+            log.append(&encode(&records).unwrap(), 0, at as i32 / 2, None);
+        }
+        log
+    }
+
+    #[test]
+    fn reads_start_at_the_batch_that_holds_the_offset_and_are_cut_at_the_limit() {
+        let log = log_of(&[3, 2, 1]);
+        assert_eq!(log.end_offset(), 6);
+        let whole = log.read(0, usize::MAX, false);
+        let from_four = log.read(4, usize::MAX, false);
+        assert_eq!(BatchHeader::read(&from_four).unwrap().base_offset, 3);
+        let first = BatchHeader::read(&whole).unwrap().len;
+        assert_eq!(log.read(0, first + 10, false).len(), first + 10);
+        assert_eq!(log.read(0, first - 1, false).len(), 0);
+        assert_eq!(log.read(0, 1, true).len(), first);
+        assert!(log.read(6, usize::MAX, true).is_empty());
+    }
+
+    #[test]
+    fn times_and_epochs_are_found() {
+        let log = log_of(&[3, 2, 1]);
+        assert_eq!(log.find_time(0), Some((1000, 0, 0)));
+        assert_eq!(log.find_time(1001), Some((1001, 3, 0)));
+        assert_eq!(log.find_time(1003), None);
+        assert_eq!(log.find_max_time(), Some((1002, 5, 1)));
+        assert_eq!((log.epoch_at(4), log.epoch_at(5)), (0, 1));
+        assert_eq!(log.end_of_epoch(0), Some((0, 5)));
+        assert_eq!(log.end_of_epoch(9), Some((1, 6)));
+    }
+
+    #[test]
+    fn deleting_keeps_the_batch_that_holds_the_new_start() {
+        let mut log = log_of(&[3, 2, 1]);
+        log.delete_before(4);
+        assert_eq!((log.start_offset(), log.batches().count()), (4, 2));
+        log.delete_before(99);
+        assert_eq!((log.start_offset(), log.end_offset(), log.batches().count()), (6, 6, 0));
+    }
+}
