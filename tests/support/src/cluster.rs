@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,7 @@ pub struct Builder {
     profile: Profile,
     overrides: Vec<(String, String)>,
     format_args: Vec<String>,
+    jvm_options: Vec<String>,
     first_port: Option<u16>,
     advertised: Vec<SocketAddr>,
 }
@@ -70,6 +71,7 @@ impl KafkaCluster {
             profile: Profile::Test,
             overrides: Vec::new(),
             format_args: Vec::new(),
+            jvm_options: Vec::new(),
             first_port: None,
             advertised: Vec::new(),
         }
@@ -177,7 +179,11 @@ impl KafkaCluster {
 
     /// SIGTERM to a node, which hands over its partitions first; returns when its process is gone.
     pub async fn stop_gracefully(&self, node: i32) {
-        self.blocking(move |cluster| cluster.node(node).stop(STOP_WITHIN)).await;
+        self.blocking(move |cluster| cluster.stop_blocking(node)).await;
+    }
+
+    pub(crate) fn stop_blocking(&self, node: i32) {
+        self.node(node).stop(STOP_WITHIN);
     }
 
     /// Brings a node back on its ports and directory, and waits until it answers and knows of every other running node.
@@ -346,6 +352,13 @@ impl Builder {
         self
     }
 
+    /// One more option of every broker's JVM: `-Xmx1g`.
+    #[must_use]
+    pub fn jvm_option(mut self, option: &str) -> Self {
+        self.jvm_options.push(option.to_owned());
+        self
+    }
+
     /// Free ports, the default.
     #[must_use]
     pub fn free_ports(mut self) -> Self {
@@ -393,10 +406,13 @@ impl Builder {
     ///
     /// When Kafka cannot be had here, or does not start.
     pub fn start_blocking(&self) -> Result<KafkaCluster, String> {
-        let libs = self.version.libs().map_err(|skip| skip.to_string())?;
+        self.start_with(&self.version.libs().map_err(|skip| skip.to_string())?)
+    }
+
+    pub(crate) fn start_with(&self, libs: &Path) -> Result<KafkaCluster, String> {
         let mut last = String::new();
         for _ in 0..ATTEMPTS {
-            let cluster = self.prepare(libs.clone())?;
+            let cluster = self.prepare(libs.to_owned())?;
             match cluster.bring_up(&self.format_args) {
                 Ok(()) => return Ok(cluster),
                 Err(error) => last = error,
@@ -432,7 +448,8 @@ impl Builder {
                 profile: self.profile,
                 data: &data,
             };
-            let jvm_options = plan.jvm_options();
+            let mut jvm_options = plan.jvm_options();
+            jvm_options.extend_from_slice(&self.jvm_options);
             fs::create_dir_all(&data).map_err(say)?;
             fs::write(dir.join("server.properties"), plan.server_properties(&self.overrides)).map_err(say)?;
             nodes.push(Mutex::new(Node {

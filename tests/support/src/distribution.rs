@@ -29,16 +29,12 @@ impl Version {
         }
     }
 
-    /// The directory with the jars; fetches them where they are missing (about 10 s).
+    /// The directory with the jars; fetches them where they are missing (about 20 s).
     ///
     /// # Errors
     ///
     /// [`Skip`] when Maven does not run or cannot fetch them.
     pub fn libs(self) -> Result<PathBuf, Skip> {
-        self.fetch().map(|home| home.join("libs"))
-    }
-
-    fn fetch(self) -> Result<PathBuf, Skip> {
         let pom = crate_dir().join("kafka").join(self.as_str()).join("pom.xml");
         let cache = target_dir().join("kafka");
         let home = cache.join(self.as_str());
@@ -49,9 +45,10 @@ impl Version {
             .map_err(|e| failed("make the lock file for Kafka's jars", e))?;
         lock.lock().map_err(|e| failed("lock the directory for Kafka's jars", e))?;
 
+        let libs = home.join("libs");
         let pinned = fs::read(&pom).map_err(|e| failed("read the pom.xml of Kafka", e))?;
         if fs::read(home.join("pom.xml")).is_ok_and(|fetched| fetched == pinned) {
-            return Ok(home);
+            return Ok(libs);
         }
         let fresh = cache.join(format!(".{}-{}", self.as_str(), std::process::id()));
         let _ = fs::remove_dir_all(&fresh);
@@ -60,7 +57,8 @@ impl Version {
             .map_err(|e| failed("keep the pom.xml beside the jars", e))?;
         let _ = fs::remove_dir_all(&home);
         fs::rename(&fresh, &home).map_err(|e| failed("move Kafka's jars into place", e))?;
-        Ok(home)
+        crate::archive::make(self, &libs);
+        Ok(libs)
     }
 }
 

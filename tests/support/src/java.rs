@@ -12,7 +12,7 @@ use crate::supervisor;
 /// A tool that has not ended by then is killed.
 const WITHIN: Duration = Duration::from_secs(180);
 /// Short runs: no optimizing compiler, no threads for collecting.
-const JVM_OPTIONS: &[&str] = &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+pub(crate) const JVM_OPTIONS: &[&str] = &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 /// Runs Java programs against one cluster. Dropping a call's future ends its JVM.
 #[derive(Debug, Clone)]

@@ -29,6 +29,7 @@
     reason = "support of tests: a failure here is a failed test, and it waits on real processes by real time"
 )]
 
+mod archive;
 mod cluster;
 mod distribution;
 mod interop;

@@ -135,7 +135,7 @@ impl Node {
     }
 }
 
-/// The options that every JVM gets: where it logs, and its class path. `kind` is `broker` or `tools`.
+/// The options that every JVM gets: its class data, where it logs, and its class path. `kind` is `broker` or `tools`.
 pub(crate) fn java_args(version: Version, libs: &Path, kind: &str) -> Vec<String> {
     let suffix = if kind == "broker" { "" } else { "-tools" };
     let config = crate::distribution::crate_dir().join("kafka");
@@ -153,10 +153,12 @@ pub(crate) fn java_args(version: Version, libs: &Path, kind: &str) -> Vec<String
             )
         }
     };
-    vec![log, "-cp".into(), format!("{}/*", libs.display())]
+    let mut args = crate::archive::options(libs, kind);
+    args.extend([log, "-cp".into(), format!("{}/*", libs.display())]);
+    args
 }
 
-fn wait_end(process: &mut Supervised, within: Duration) -> Option<std::process::ExitStatus> {
+pub(crate) fn wait_end(process: &mut Supervised, within: Duration) -> Option<std::process::ExitStatus> {
     let deadline = Instant::now() + within;
     loop {
         if let Some(status) = process.ended() {

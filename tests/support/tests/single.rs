@@ -116,7 +116,7 @@ async fn compaction_leaves_gaps_within_seconds() {
             .write(&topic, &WriteSpec { count: 8, first, distinct_keys: 4, ..WriteSpec::default() })
             .await;
     }
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let read = java.read(&topic, &ReadSpec::default()).await;
         if read.len() < 32 && read[0].offset > 0 {
@@ -179,7 +179,7 @@ fn a_kafka_ends_with_its_process_even_when_that_is_killed_and_the_broker_is_stop
     assert!(Command::new("sh").arg("-c").arg(format!("kill -STOP {pid}")).status().unwrap().success());
     program.kill().unwrap();
     program.wait().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while Path::new("/proc").join(&pid).exists() || Path::new(&dir).exists() {
         assert!(Instant::now() < deadline, "the JVM {pid} or its files in {dir} are still there");
         std::thread::sleep(Duration::from_millis(20));
