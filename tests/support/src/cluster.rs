@@ -3,18 +3,16 @@
 //! Everything blocks inside on threads of its own, so a cluster belongs to no runtime: the async functions only hand
 //! the work to the caller's blocking pool. Invariant: no JVM and no file outlives the process.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::builder::Builder;
 use crate::distribution::Version;
 use crate::java::Java;
 use crate::node::{CpuTimes, Node};
-use crate::ports::Port;
 use crate::probe::{BrokerAddress, TopicState, fetch_metadata};
-use crate::properties::{NodePlan, Profile};
 use crate::supervisor::Janitor;
 
 /// 16 bytes in base64; every cluster here has the same one.
@@ -25,8 +23,6 @@ const SYNC_WITHIN: Duration = Duration::from_secs(90);
 /// Kafka itself gives up a controlled shutdown in less.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
-/// When another program takes a chosen port just before Kafka does.
-const ATTEMPTS: usize = 3;
 
 /// A running cluster of real Apache Kafka. Clones are the same cluster; it ends with the last of them.
 ///
@@ -36,19 +32,6 @@ const ATTEMPTS: usize = 3;
 #[derive(Debug, Clone)]
 pub struct KafkaCluster {
     inner: Arc<Inner>,
-}
-
-/// What a cluster is to be like: [`KafkaCluster::builder`].
-#[derive(Debug, Clone)]
-pub struct Builder {
-    nodes: usize,
-    version: Version,
-    profile: Profile,
-    overrides: Vec<(String, String)>,
-    format_args: Vec<String>,
-    jvm_options: Vec<String>,
-    first_port: Option<u16>,
-    advertised: Vec<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -65,16 +48,7 @@ impl KafkaCluster {
     /// One node, tests' settings, the default version, until told otherwise.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder {
-            nodes: 1,
-            version: Version::default(),
-            profile: Profile::Test,
-            overrides: Vec::new(),
-            format_args: Vec::new(),
-            jvm_options: Vec::new(),
-            first_port: None,
-            advertised: Vec::new(),
-        }
+        Builder::default()
     }
 
     /// Starts 1 or 3 nodes with these properties on top of the tests' settings, and waits until all answer.
@@ -244,8 +218,23 @@ impl KafkaCluster {
     /// The node that leads a partition, if one does.
     pub async fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
         let (_, topics) = self.metadata().await;
-        let topic = topics.into_iter().find(|found| found.name == topic)?;
-        topic.partitions.iter().find(|found| found.index == partition).map(|p| p.leader).filter(|&id| id >= 0)
+        leader_in(&topics, topic, partition)
+    }
+
+    /// Waits until a partition has a leader for which `wanted` is true, in the eyes of a running node; returns its id.
+    ///
+    /// # Panics
+    ///
+    /// After 90 seconds.
+    pub async fn wait_for_leader(
+        &self,
+        topic: &str,
+        partition: i32,
+        wanted: impl Fn(i32) -> bool + Send + 'static,
+    ) -> i32 {
+        let name = topic.to_owned();
+        let found = self.blocking(move |cluster| cluster.wait_leader(&name, partition, &wanted)).await;
+        found.unwrap_or_else(|| panic!("{topic}-{partition} has no such leader after {SYNC_WITHIN:?}"))
     }
 
     fn signal(&self, node: i32, name: &str) {
@@ -294,6 +283,22 @@ impl KafkaCluster {
         }
     }
 
+    fn any_metadata(&self) -> Option<(Vec<BrokerAddress>, Vec<TopicState>)> {
+        self.running().iter().find_map(|address| fetch_metadata(address).ok())
+    }
+
+    fn wait_leader(&self, topic: &str, partition: i32, wanted: &dyn Fn(i32) -> bool) -> Option<i32> {
+        let deadline = Instant::now() + SYNC_WITHIN;
+        while Instant::now() < deadline {
+            let leader = self.any_metadata().and_then(|(_, topics)| leader_in(&topics, topic, partition));
+            if let Some(leader) = leader.filter(|&leader| wanted(leader)) {
+                return Some(leader);
+            }
+            std::thread::sleep(POLL);
+        }
+        None
+    }
+
     fn wait_synced(&self) -> Result<(), String> {
         let deadline = Instant::now() + SYNC_WITHIN;
         loop {
@@ -316,159 +321,24 @@ impl KafkaCluster {
     }
 }
 
-impl Builder {
-    /// 1 or 3 (2 has no quorum with one down, so it is for tests of that only).
-    #[must_use]
-    pub fn nodes(mut self, nodes: usize) -> Self {
-        self.nodes = nodes;
-        self
-    }
-
-    /// The Kafka to start.
-    #[must_use]
-    pub fn version(mut self, version: Version) -> Self {
-        self.version = version;
-        self
-    }
-
-    /// What it is for.
-    #[must_use]
-    pub fn profile(mut self, profile: Profile) -> Self {
-        self.profile = profile;
-        self
-    }
-
-    /// A line of every node's `server.properties`; it prevails over what the support would set.
-    #[must_use]
-    pub fn set(mut self, key: &str, value: &str) -> Self {
-        self.overrides.push((key.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// One more argument of `StorageTool format`, such as `--add-scram` and its value.
-    #[must_use]
-    pub fn format_arg(mut self, argument: &str) -> Self {
-        self.format_args.push(argument.to_owned());
-        self
-    }
-
-    /// One more option of every broker's JVM: `-Xmx1g`.
-    #[must_use]
-    pub fn jvm_option(mut self, option: &str) -> Self {
-        self.jvm_options.push(option.to_owned());
-        self
-    }
-
-    /// Free ports, the default.
-    #[must_use]
-    pub fn free_ports(mut self) -> Self {
-        self.first_port = None;
-        self
-    }
-
-    /// The client port of node 1; the others follow.
-    #[must_use]
-    pub fn port(mut self, port: u16) -> Self {
-        self.first_port = Some(port);
-        self
-    }
-
-    /// Gives every node one more listener that advertises these addresses, one a node: those of a proxy that listens
-    /// there and connects to [`KafkaCluster::proxied_upstream`]. A client that bootstraps through the proxy stays behind
-    /// it; the tools and the nodes among themselves go past it.
-    #[must_use]
-    pub fn advertise(mut self, proxies: &[SocketAddr]) -> Self {
-        self.advertised = proxies.to_vec();
-        self
-    }
-
-    /// Starts the cluster and waits until every node answers.
-    ///
-    /// # Panics
-    ///
-    /// When it does not start; the message holds the end of the nodes' logs.
-    pub async fn start(self) -> KafkaCluster {
-        self.try_start().await.unwrap_or_else(|error| panic!("Kafka did not start: {error}"))
-    }
-
-    /// As [`start`](Self::start), with the reason as text when it fails.
-    ///
-    /// # Errors
-    ///
-    /// When Kafka cannot be had here, or does not start.
-    pub async fn try_start(self) -> Result<KafkaCluster, String> {
-        tokio::task::spawn_blocking(move || self.start_blocking()).await.map_err(|error| error.to_string())?
-    }
-
-    /// As [`try_start`](Self::try_start), on the caller's thread and without a runtime.
-    ///
-    /// # Errors
-    ///
-    /// When Kafka cannot be had here, or does not start.
-    pub fn start_blocking(&self) -> Result<KafkaCluster, String> {
-        self.start_with(&self.version.libs().map_err(|skip| skip.to_string())?)
-    }
-
-    pub(crate) fn start_with(&self, libs: &Path) -> Result<KafkaCluster, String> {
-        let mut last = String::new();
-        for _ in 0..ATTEMPTS {
-            let cluster = self.prepare(libs.to_owned())?;
-            match cluster.bring_up(&self.format_args) {
-                Ok(()) => return Ok(cluster),
-                Err(error) => last = error,
-            }
-            let port_taken = |id| cluster.node(id).has_logged("Address already in use");
-            if self.first_port.is_some() || !cluster.node_ids().any(port_taken) {
-                break;
-            }
-        }
-        Err(last)
-    }
-
-    /// Directories and properties; nothing runs yet.
-    fn prepare(&self, libs: PathBuf) -> Result<KafkaCluster, String> {
-        let say = |error: std::io::Error| error.to_string();
-        let dir = tempfile::Builder::new().prefix("craftwire-kafka-").tempdir().map_err(say)?.keep();
-        let janitor = Janitor::of(&dir).map_err(say)?;
-        let controllers: Vec<Port> = (0..self.nodes).map(|_| Port::free()).collect();
-        let numbers: Vec<u16> = controllers.iter().map(|port| port.number).collect();
-
-        let mut nodes = Vec::new();
-        for (id, controller) in (1_u16..).zip(controllers) {
-            let index = usize::from(id - 1);
-            let port = self.first_port.map_or_else(Port::free, |first| Port::fixed(first + id - 1));
-            let proxy = self.advertised.get(index).map(|address| (Port::free(), address.to_string()));
-            let dir = dir.join(format!("node-{id}"));
-            let data = dir.join("data");
-            let plan = NodePlan {
-                id: usize::from(id),
-                port: port.number,
-                proxied: proxy.as_ref().map(|(port, address)| (port.number, address.as_str())),
-                controllers: &numbers,
-                profile: self.profile,
-                data: &data,
-            };
-            let mut jvm_options = plan.jvm_options();
-            jvm_options.extend_from_slice(&self.jvm_options);
-            fs::create_dir_all(&data).map_err(say)?;
-            fs::write(dir.join("server.properties"), plan.server_properties(&self.overrides)).map_err(say)?;
-            nodes.push(Mutex::new(Node {
-                port,
-                proxied: proxy.map(|(port, _)| port),
-                _controller: controller,
-                dir,
-                jvm_options,
-                running: None,
-            }));
-        }
-        let inner = Inner { nodes, _janitor: janitor, dir, version: self.version, libs };
-        Ok(KafkaCluster { inner: Arc::new(inner) })
-    }
-}
-
 impl KafkaCluster {
-    /// Formats and starts the nodes, each beside the others.
-    fn bring_up(&self, format_args: &[String]) -> Result<(), String> {
+    pub(crate) fn of(
+        nodes: Vec<Mutex<Node>>,
+        janitor: Janitor,
+        dir: PathBuf,
+        version: Version,
+        libs: PathBuf,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { nodes, _janitor: janitor, dir, version, libs }) }
+    }
+
+    /// True when a node printed or logged this text.
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        self.node_ids().any(|id| self.node(id).has_logged(text))
+    }
+
+    /// Formats and starts the nodes, each beside the others, and waits until all answer.
+    pub(crate) fn bring_up(&self, format_args: &[String]) -> Result<(), String> {
         let Inner { version, libs, .. } = &*self.inner;
         std::thread::scope(|scope| {
             let starts: Vec<_> = self
@@ -494,4 +364,10 @@ fn partitions_not_whole(topic: &TopicState) -> Vec<String> {
             format!("{}-{} leader {} isr {:?} of {:?}", topic.name, p.index, p.leader, p.isr, p.replicas)
         })
         .collect()
+}
+
+fn leader_in(topics: &[TopicState], topic: &str, partition: i32) -> Option<i32> {
+    let topic = topics.iter().find(|found| found.name == topic)?;
+    let partition = topic.partitions.iter().find(|found| found.index == partition)?;
+    Some(partition.leader).filter(|&leader| leader >= 0)
 }

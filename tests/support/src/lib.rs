@@ -30,6 +30,7 @@
 )]
 
 mod archive;
+mod builder;
 mod cluster;
 mod distribution;
 mod interop;
@@ -43,7 +44,8 @@ mod shared;
 mod skip;
 mod supervisor;
 
-pub use cluster::{Builder, KafkaCluster};
+pub use builder::Builder;
+pub use cluster::KafkaCluster;
 pub use distribution::Version;
 pub use interop::{Batching, JavaRecord, ReadSpec, WriteSpec};
 pub use java::{ConsumeSpec, Java, Output, kcat};

@@ -40,7 +40,7 @@ pub fn available() -> Result<(), Skip> {
     ANSWER.get_or_init(|| java_runs().and_then(|()| Version::default().libs().map(drop))).clone()
 }
 
-/// True when the test should return because there is no Kafka; it has said so on stderr. [`require_kafka!`] calls it.
+/// True when the test should return because there is no Kafka; it has said so on stderr. [`require_kafka!`](crate::require_kafka) calls it.
 ///
 /// # Panics
 ///
@@ -59,7 +59,7 @@ pub fn skipped() -> bool {
 }
 
 /// As [`skipped`], but false also where `CRAFTWIRE_TEST_BOOTSTRAP` names a cluster: [`shared_single`](crate::shared_single)
-/// is there, and Java may not be. [`require_shared_kafka!`] calls it.
+/// is there, and Java may not be. [`require_shared_kafka!`](crate::require_shared_kafka) calls it.
 ///
 /// # Panics
 ///

@@ -26,6 +26,14 @@ async fn a_killed_node_comes_back_in_sync() {
     cluster.wait_in_sync().await;
     assert_eq!(java.read("t", &ReadSpec::default()).await.len(), 30);
 
+    let _ = java.elect_preferred_leaders().await.expect_success();
+    let (_, topics) = cluster.metadata().await;
+    let partition = &topics.iter().find(|topic| topic.name == "t").unwrap().partitions[0];
+    assert_eq!(partition.leader, partition.replicas[0]);
+    let kept = [partition.replicas[1], partition.replicas[2]];
+    let _ = java.reassign("t", 0, &kept).await.expect_success();
+    cluster.wait_for_leader("t", 0, move |leader| leader == kept[0]).await;
+
     let follower = cluster.node_ids().find(|&id| id != leader).unwrap();
     cluster.pause(follower);
     cluster.resume(follower);
