@@ -40,6 +40,29 @@ impl<B: Body> Parsed<B> {
         }
     }
 
+    /// The session whose text is the record's key.
+    ///
+    /// # Errors
+    ///
+    /// What is broken: the rule that makes it malformed, or [`Rule::SessionForKey`] for an event of unknown type that
+    /// names no session.
+    pub fn key(&self) -> Result<Uuid, Violation> {
+        match self {
+            Self::Event(event) => Ok(event.session_id()),
+            Self::Unknown(unknown) => unknown.key(),
+            Self::Malformed(malformed) => Err(malformed.violation.clone()),
+        }
+    }
+
+    /// Its type, unless it is malformed.
+    pub fn event_type(&self) -> Option<EventType> {
+        match self {
+            Self::Event(event) => Some(event.event_type()),
+            Self::Unknown(unknown) => Some(unknown.event_type.clone()),
+            Self::Malformed(_) => None,
+        }
+    }
+
     /// The envelope, unless it is malformed.
     pub const fn envelope(&self) -> Option<&Envelope> {
         match self {
@@ -225,17 +248,19 @@ fn check_as<B: Body>(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, sample::Index};
+
     use super::*;
+
+    fn corpus() -> Vec<Vec<u8>> {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/event_json");
+        let files = std::fs::read_dir(directory).unwrap();
+        files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
+    }
 
     #[test]
     fn the_fuzz_corpus_holds() {
-        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/event_json");
-        let inputs: Vec<Vec<u8>> = std::fs::read_dir(corpus)
-            .unwrap()
-            .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
-            .collect();
-        assert!(inputs.len() > 10);
-        inputs.iter().for_each(|input| check_event_json(input));
+        corpus().iter().for_each(|input| check_event_json(input));
     }
 
     #[test]
@@ -247,6 +272,29 @@ mod tests {
                 parse::<crate::crafting::SessionEvent>(&whole[..len]),
                 Parsed::Malformed(Malformed { violation: Violation { rule: Rule::Json { .. }, .. }, .. })
             ));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_fuzz_corpus_holds_with_pieces_moved_about(
+            which in any::<Index>(),
+            moves in prop::collection::vec((any::<Index>(), any::<Index>(), 0..8_usize), 0..4),
+            bytes in prop::collection::vec((any::<Index>(), any::<u8>()), 0..3),
+        ) {
+            let corpus = corpus();
+            let mut input = which.get(&corpus).clone();
+            for (from, to, len) in moves {
+                let (from, to) = (from.index(input.len()), to.index(input.len()));
+                let piece: Vec<u8> = input[from..].iter().take(len).copied().collect();
+                let end = input.len().min(to + len / 2);
+                input.splice(to..end, piece);
+            }
+            for (at, byte) in bytes {
+                let at = at.index(input.len());
+                input[at] = byte;
+            }
+            check_event_json(&input);
         }
     }
 }

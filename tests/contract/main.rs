@@ -137,6 +137,11 @@ fn an_unknown_type_is_a_value_with_its_bytes() {
     assert_eq!(unknown.event_type.as_str(), "crafting.session.inspect");
     assert_eq!(unknown.raw, raw);
     assert_eq!(unknown.key().unwrap().to_string(), A);
+    let parsed = Parsed::<SessionEvent>::Unknown(unknown);
+    assert_eq!(
+        (parsed.key().unwrap().to_string(), parsed.event_type().unwrap().action()),
+        (A.to_owned(), "inspect")
+    );
 
     event["session_id"] = json!(B);
     let Parsed::Unknown(unknown) = parse::<SessionEvent>(event.to_string()) else { panic!() };

@@ -1,5 +1,6 @@
 //! Each rule of the contract is broken once, and the violation names its path and the rule.
 
+use bytes::{Bytes, BytesMut};
 use craftwire::crafting::{ProgressUpdate, Rule, SessionEvent, Topic, Violation};
 use serde_json::{Value, json};
 
@@ -337,6 +338,50 @@ fn the_largest_message_is_judged_as_one_record_in_a_batch() {
         assert!(topic.check_size(36, max_message_bytes - 200, &[]).is_ok());
         let refused = topic.check_size(36, max_message_bytes, &[]).unwrap_err();
         assert_eq!((refused.path.as_str(), refused.rule), ("$", Rule::Fits { topic, max_message_bytes }));
+    }
+}
+
+#[test]
+fn the_length_of_that_batch_is_what_another_encoder_makes_it() {
+    use kafka_protocol::{
+        indexmap::IndexMap,
+        protocol::StrBytes,
+        records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType},
+    };
+    let topic = Topic::Progress;
+    for value_len in [131_072, 1_048_500, 1_048_576, 2_000_000] {
+        let headers = [
+            ("content-type", "application/json"),
+            ("event_type", "crafting.progress.update"),
+            ("event_id", B),
+        ];
+        let record = Record {
+            transactional: false,
+            delete_horizon: false,
+            control: false,
+            partition_leader_epoch: 0,
+            producer_id: -1,
+            producer_epoch: -1,
+            timestamp_type: TimestampType::Creation,
+            offset: 0,
+            sequence: -1,
+            timestamp: 1_768_469_400_000,
+            key: Some(Bytes::from_static(A.as_bytes())),
+            value: Some(Bytes::from(vec![b' '; value_len])),
+            headers: headers
+                .iter()
+                .map(|(key, value)| {
+                    (StrBytes::from_static_str(key), Some(Bytes::from_static(value.as_bytes())))
+                })
+                .collect::<IndexMap<_, _>>(),
+        };
+        let mut batch = BytesMut::new();
+        let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+        RecordBatchEncoder::encode(&mut batch, [&record], &options).unwrap();
+
+        let lens = headers.map(|(key, value)| (key.len(), value.len()));
+        let refused = topic.check_size(A.len(), value_len, &lens).unwrap_err();
+        assert_eq!(refused.value, format!("{} bytes", batch.len()));
     }
 }
 
