@@ -6,7 +6,7 @@
 //!
 //! What a test does:
 //!
-//! ```no_run
+//! ```
 //! # async fn test() {
 //! craftwire_test_support::require_kafka!();
 //! let kafka = craftwire_test_support::shared_single().await;
