@@ -2,23 +2,57 @@
 //!
 //! A type that lands in the public API gets its line here.
 
-use craftwire::error::{ConnectionError, DecodeError, EncodeError, ErrorCode, RequestError};
+use craftwire::{
+    Compression, ParseCompressionError,
+    admin::{Admin, AdminError, BrokerInfo, ConfigValue, NewTopic, PartitionLag, TopicInfo},
+    crafting::{
+        Envelope, Event, EventDraft, Malformed, NotAnEvent, Parsed, ProgressUpdate, SessionEvent,
+        UnknownEvent,
+    },
+    error::{ConnectionError, DecodeError, EncodeError, ErrorCode, RequestError},
+};
 use std::error::Error;
 
-fn is_portable<T: Send + Sync + Unpin + 'static>() {}
-fn is_cloneable<T: Clone>() {}
-fn is_error<T: Error + Send + Sync + Unpin + 'static>() {}
+const fn is_portable<T: Send + Sync + Unpin + 'static>() {}
+const fn is_cloneable<T: Clone>() {}
+const fn is_error<T: Error + Send + Sync + Unpin + 'static>() {}
+
+#[test]
+fn handles_are_shared_between_tasks() {
+    is_portable::<Admin>();
+    is_cloneable::<Admin>();
+}
 
 #[test]
 fn errors_travel_between_threads_and_into_boxes() {
+    is_error::<AdminError>();
     is_error::<ConnectionError>();
     is_error::<DecodeError>();
     is_error::<EncodeError>();
+    is_error::<NotAnEvent>();
+    is_error::<ParseCompressionError>();
     is_error::<RequestError>();
 }
 
 #[test]
 fn values_travel_between_threads() {
+    is_portable::<BrokerInfo>();
+    is_portable::<Compression>();
+    is_portable::<ConfigValue>();
     is_portable::<ErrorCode>();
+    is_portable::<NewTopic>();
+    is_portable::<PartitionLag>();
+    is_portable::<TopicInfo>();
     is_cloneable::<ErrorCode>();
+}
+
+#[test]
+fn events_travel_between_threads() {
+    is_portable::<Envelope>();
+    is_portable::<Event<SessionEvent>>();
+    is_portable::<EventDraft<ProgressUpdate>>();
+    is_portable::<Malformed>();
+    is_portable::<Parsed<SessionEvent>>();
+    is_portable::<UnknownEvent>();
+    is_cloneable::<Event<SessionEvent>>();
 }

@@ -200,7 +200,7 @@ fn direction_complaints(
         let in_tests = import.in_tests || is_test_file;
         let allowed = *folder == module[0]
             || LEAVES.contains(&folder.as_str())
-            || may.iter().any(|allowed| path.len() >= allowed.split("::").count() && path_is(&allowed))
+            || may.iter().any(|allowed| path.len() >= allowed.split("::").count() && path_is(allowed))
             || (in_tests && folder == "mock");
         if !allowed {
             let (from, to) = (&module[0], path.join("::"));
@@ -310,8 +310,8 @@ fn test_files(files: &BTreeMap<String, String>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (file, text) in files {
         for name in source::test_modules(&tokens(text)) {
-            let folder = file.trim_end_matches("/mod.rs").trim_end_matches("/lib.rs").trim_end_matches(".rs");
-            found.extend([format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")]);
+            let module = [vec!["src".to_owned()], module_of(file), vec![name]].concat().join("/");
+            found.extend([format!("{module}.rs"), format!("{module}/mod.rs")]);
         }
     }
     found
@@ -360,7 +360,7 @@ fn text_files() -> BTreeMap<String, String> {
 
 fn is_text(path: &Path) -> bool {
     let known = ["rs", "md", "toml", "yml", "yaml", "sh", "xml", "json", "properties", "patch"];
-    let in_ci = path.parent().is_some_and(|folder| folder.ends_with(".ci"));
+    let in_ci = path.parent().and_then(Path::file_name).is_some_and(|folder| folder == ".ci");
     in_ci || path.extension().and_then(|e| e.to_str()).is_some_and(|e| known.contains(&e))
 }
 
