@@ -34,5 +34,6 @@ fn response() -> io::Result<()> {
 
 #[test]
 fn event_json() -> io::Result<()> {
+    replay("fuzz/corpus/event_json", internals::check_event_json)?;
     replay("tests/data", internals::check_event_json)
 }
