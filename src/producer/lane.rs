@@ -177,7 +177,7 @@ impl ProduceLane {
 
     /// The batch of `slot` for the next request, if it has one to send now.
     fn next_batch(&mut self, slot: &Arc<PartitionSlot>, now: Instant) -> Option<(u64, Bytes)> {
-        match slot.poll(&self.door, now) {
+        match slot.poll(&self.door, self.next_token, now) {
             Poll::Nothing => None,
             Poll::Later(at) => {
                 self.later.push((at, slot.clone()));

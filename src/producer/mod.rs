@@ -20,6 +20,8 @@ mod partitioner;
 mod record;
 mod settle;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod topic;
 
 pub(crate) use crate::wire::record_batch::RecordParts;

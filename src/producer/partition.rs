@@ -67,9 +67,9 @@ impl PartitionSlot {
     }
 
     /// What to send next; see [`PartitionQueue::poll`].
-    pub(crate) fn poll(&self, lane: &Arc<Door>, now: Instant) -> Poll {
+    pub(crate) fn poll(&self, lane: &Arc<Door>, request: u64, now: Instant) -> Poll {
         let mut queue = self.lock();
-        let poll = queue.poll(lane, now);
+        let poll = queue.poll(lane, request, now);
         self.note_queued(&queue);
         poll
     }
@@ -160,6 +160,8 @@ pub(crate) struct PartitionQueue {
     wanted: Option<Arc<Door>>,
     leader_epoch: i32,
     listing: Listing,
+    /// The lane's last request that has a batch of this partition: each has one at most.
+    last_request: Option<u64>,
     next_id: u64,
     /// What the last batches took, so that the next one starts with about as much.
     usual_bytes: usize,
@@ -202,6 +204,7 @@ impl PartitionQueue {
             wanted: None,
             leader_epoch: -1,
             listing: Listing::Unlisted,
+            last_request: None,
             next_id: 0,
             usual_bytes: OPEN_BYTES_MIN,
             closed: false,
@@ -265,11 +268,20 @@ impl PartitionQueue {
         Ok(Appended { state, index, opened, notice: self.notice(filled) })
     }
 
-    /// What to send next, asked by `lane`.
-    pub(crate) fn poll(&mut self, lane: &Arc<Door>, now: Instant) -> Poll {
-        if !self.is_of(lane) {
-            return Poll::Nothing; // it moved; its new lane has it on its list
+    /// What to send next, asked by `lane` for its `request`.
+    pub(crate) fn poll(&mut self, lane: &Arc<Door>, request: u64, now: Instant) -> Poll {
+        // A partition that moved is on the list of its new lane; one that moved there and back may be on a list twice.
+        if !self.is_of(lane) || self.listing != Listing::Listed || self.last_request == Some(request) {
+            return Poll::Nothing;
         }
+        let poll = self.poll_listed(now);
+        if matches!(poll, Poll::Resend { .. } | Poll::Seal { .. }) {
+            self.last_request = Some(request);
+        }
+        poll
+    }
+
+    fn poll_listed(&mut self, now: Instant) -> Poll {
         self.listing = Listing::Unlisted;
         if self.wants_to_move() {
             self.listing = Listing::Blocked;
@@ -325,6 +337,7 @@ impl PartitionQueue {
         self.lane = self.wanted.clone();
         self.sequencer.doubt();
         self.retry_at = None;
+        self.last_request = None;
         self.listing = Listing::Unlisted;
         self.list()
     }
@@ -344,7 +357,12 @@ impl PartitionQueue {
 
     /// Lists the partition if there is something to send and it is not listed: the lane to tell.
     pub(super) fn list(&mut self) -> Option<Arc<Door>> {
-        if self.listing == Listing::Listed || !self.has_work() {
+        if self.listing == Listing::Listed {
+            return None;
+        }
+        // Whatever it waited for has happened: from here on an append lists it again.
+        self.listing = Listing::Unlisted;
+        if !self.has_work() {
             return None;
         }
         let lane = self.lane.clone()?;
