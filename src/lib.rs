@@ -15,6 +15,10 @@ pub mod crafting;
 pub mod error;
 pub mod producer;
 
+pub use admin::Admin;
+pub use client::{Client, ClientBuilder, ConnectError};
+pub use config::{ConfigError, HostPort};
+pub use producer::{Producer, ProducerRecord};
 pub use wire::compression::{Compression, ParseCompressionError};
 
 #[cfg(feature = "mock")]

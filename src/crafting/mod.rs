@@ -4,13 +4,17 @@
 //! in range, names out of closed lists, a reason only where there is a failure. Reading checks every rule and says
 //! where which one broke; writing cannot fail.
 
+mod cluster_names;
 mod codec;
 mod envelope;
 mod event;
+mod handle;
 mod json;
 mod material;
 mod names;
 mod progress;
+mod provision;
+mod publisher;
 mod session;
 mod timestamp;
 mod topic;
@@ -37,3 +41,13 @@ pub use values::{
     SizeBytes, Source, Ttl, Version,
 };
 pub use violation::{InvalidValue, Rule, Violation};
+
+use cluster_names::Names;
+pub use handle::{Crafting, CraftingBuilder};
+pub use provision::{
+    Drift, Drifted, GroupOutcome, GroupReport, Provision, ProvisionError, TopicOutcome, TopicReport, Topics,
+};
+pub use publisher::{
+    OfferCause, OfferError, PublishError, Published, Publisher, PublisherBuilder, PublisherCloseReport,
+    PublisherError, PublisherMetrics, Receipt,
+};

@@ -1,0 +1,525 @@
+//! Task: typed events onto their topics.
+//!
+//! The key is the session's id as 36 lower-case bytes, so a session's events stay in order. Every record has the
+//! headers `content-type`, `event_type` and `event_id`, so that routers and tools need not read the body. The record's
+//! timestamp is the time of publishing, never the envelope's, which may be old or wrong.
+
+use super::{
+    Names,
+    codec::{Parsed, parse},
+    event::{Body, Event, EventDraft},
+    progress::ProgressUpdate,
+    session::SessionEvent,
+    timestamp::Timestamp,
+    topic::Topic,
+    values::{EventType, Source},
+    violation::{InvalidValue, Violation},
+};
+use crate::{
+    client::{Client, wall_clock_ms},
+    producer::{
+        Ack, CloseReport, Delivery, DeliveryError, Producer, ProducerMetrics, Profile, RecordParts,
+        SendError, StartError, TopicHandle, TrySendCause,
+    },
+};
+use bytes::Bytes;
+use std::{
+    cell::RefCell,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use uuid::Uuid;
+
+/// Why a publisher could not be made.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublisherError {
+    /// The source's name is not `domain.service`.
+    #[error("the source's name cannot be used")]
+    Source(#[source] InvalidValue),
+    /// A producer did not start.
+    #[error("the producer for {topic} did not start")]
+    Start {
+        /// The topic.
+        topic: Topic,
+        /// Why.
+        #[source]
+        source: StartError,
+    },
+    /// A topic's partitions are not known; create the topics first, with `Crafting::topics().ensure()`.
+    #[error("{topic} cannot be published to; create the topics first")]
+    Topic {
+        /// The topic.
+        topic: Topic,
+        /// Why.
+        #[source]
+        source: SendError,
+    },
+}
+
+impl PublisherError {
+    /// Whether another try, after a pause, may succeed without anything being changed.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Source(_) => false,
+            Self::Start { source, .. } => source.is_retriable(),
+            Self::Topic { source, .. } => source.is_retriable(),
+        }
+    }
+}
+
+/// Why an event was not published.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The event breaks a rule of the contract; correct it.
+    #[error("the event breaks a rule")]
+    Invalid(#[source] Violation),
+    /// The event was not taken: nothing of it was sent.
+    #[error("the event was not taken")]
+    Send(#[source] SendError),
+    /// The event was taken, and was not written or may not have been.
+    #[error("the event was not delivered")]
+    Delivery(#[source] DeliveryError),
+}
+
+impl PublishError {
+    /// Whether publishing the event again may succeed, and surely makes no duplicate.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Invalid(_) => false,
+            Self::Send(cause) => cause.is_retriable(),
+            Self::Delivery(cause) => cause.is_retriable(),
+        }
+    }
+}
+
+/// An update that was not taken, and why: it is given back.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the update was not taken")]
+pub struct OfferError {
+    /// The update, stamped.
+    pub event: Box<Event<ProgressUpdate>>,
+    /// Why.
+    #[source]
+    pub cause: OfferCause,
+}
+
+/// Why an offered update was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum OfferCause {
+    /// It breaks a rule of the contract.
+    #[error("it breaks a rule")]
+    Invalid(#[source] Violation),
+    /// There is no room, or the publisher is closed.
+    #[error("there is no room for it")]
+    Send(#[source] TrySendCause),
+}
+
+/// Settings for a [`Publisher`].
+#[derive(Debug, Clone)]
+#[must_use = "a builder makes nothing before `build`"]
+pub struct PublisherBuilder {
+    client: Client,
+    names: Names,
+    source: String,
+    buffer_bytes: Option<usize>,
+    delivery_timeout: Option<Duration>,
+}
+
+impl PublisherBuilder {
+    pub(super) fn new(client: Client, names: Names, source: &str) -> Self {
+        Self { client, names, source: source.to_owned(), buffer_bytes: None, delivery_timeout: None }
+    }
+
+    /// The memory for each topic's events that have no outcome yet. Default: the producer's, 32 MiB.
+    pub const fn buffer_bytes(mut self, bytes: usize) -> Self {
+        self.buffer_bytes = Some(bytes);
+        self
+    }
+
+    /// How long an event may be without an outcome. Default: the producer's, 120 s.
+    pub const fn delivery_timeout(mut self, timeout: Duration) -> Self {
+        self.delivery_timeout = Some(timeout);
+        self
+    }
+
+    /// Starts the two producers and learns the topics' partitions, so that the first event need not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`PublisherError`] when the source's name cannot be used, a producer does not start, or a topic does not
+    /// exist.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future closes what was opened.
+    pub async fn build(self) -> Result<Publisher, PublisherError> {
+        let source: Source = self.source.parse().map_err(PublisherError::Source)?;
+        let events = self.lane(Topic::Events, Profile::Durable).await?;
+        let progress = self.lane(Topic::Progress, Profile::Realtime).await?;
+        let inner = Inner { source, events, progress, offers_refused: AtomicU64::new(0) };
+        Ok(Publisher(Arc::new(inner)))
+    }
+
+    async fn lane(&self, topic: Topic, profile: Profile) -> Result<TopicLane, PublisherError> {
+        let mut builder = self
+            .client
+            .producer()
+            .profile(profile)
+            .compression(topic.compression())
+            .max_message_bytes(topic.max_message_bytes());
+        if let Some(bytes) = self.buffer_bytes {
+            builder = builder.buffer_bytes(bytes);
+        }
+        if let Some(timeout) = self.delivery_timeout {
+            builder = builder.delivery_timeout(timeout);
+        }
+        let producer = builder.build().await.map_err(|source| PublisherError::Start { topic, source })?;
+        let handle = producer
+            .topic(&self.names.topic(topic))
+            .await
+            .map_err(|source| PublisherError::Topic { topic, source })?;
+        Ok(TopicLane { topic, producer, handle })
+    }
+}
+
+/// Publishes typed events to the two topics. Cheap to clone.
+///
+/// Session events go out with the profile `Durable`, progress updates with `Realtime`; both are written once and
+/// acknowledged by all in-sync replicas.
+#[derive(Debug, Clone)]
+pub struct Publisher(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    source: Source,
+    events: TopicLane,
+    progress: TopicLane,
+    offers_refused: AtomicU64,
+}
+
+/// A topic and the producer of its own, so that large session events never hold up progress.
+#[derive(Debug)]
+struct TopicLane {
+    topic: Topic,
+    producer: Producer,
+    handle: TopicHandle,
+}
+
+/// Where an event was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published {
+    /// The event's id.
+    pub event_id: Uuid,
+    /// The topic.
+    pub topic: Topic,
+    /// The partition.
+    pub partition: i32,
+    /// The offset; `None` if the broker says that it had the event already but no longer knows where.
+    pub offset: Option<i64>,
+    /// The record's timestamp, in milliseconds since 1970.
+    pub timestamp_ms: i64,
+}
+
+/// The broker's answer to an event that was taken. Dropping it changes nothing for the event.
+///
+/// # Cancel safety
+///
+/// Safe: it may be polled again, from any task, until it is ready.
+#[derive(Debug)]
+#[must_use = "dropping a receipt is fine, but then nobody learns whether the event was written"]
+pub struct Receipt {
+    event_id: Uuid,
+    topic: Topic,
+    delivery: Delivery,
+}
+
+impl Receipt {
+    /// The event's id.
+    pub const fn event_id(&self) -> Uuid {
+        self.event_id
+    }
+
+    fn published(&self, ack: Ack) -> Published {
+        Published {
+            event_id: self.event_id,
+            topic: self.topic,
+            partition: ack.partition,
+            offset: ack.offset,
+            timestamp_ms: ack.timestamp_ms,
+        }
+    }
+}
+
+impl Future for Receipt {
+    type Output = Result<Published, PublishError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = std::task::ready!(Pin::new(&mut self.delivery).poll(cx));
+        Poll::Ready(answer.map(|ack| self.published(ack)).map_err(PublishError::Delivery))
+    }
+}
+
+/// What the two producers counted.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PublisherMetrics {
+    /// The producer of session events.
+    pub events: ProducerMetrics,
+    /// The producer of progress updates.
+    pub progress: ProducerMetrics,
+    /// Updates that were offered and not taken.
+    pub offers_refused: u64,
+}
+
+/// What became of the events of a publisher that was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublisherCloseReport {
+    /// Session events.
+    pub events: CloseReport,
+    /// Progress updates.
+    pub progress: CloseReport,
+}
+
+impl Publisher {
+    /// Publishes a session event and waits for the broker's answer.
+    ///
+    /// What the draft leaves open is filled in: the id (version 7), the time, the source.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; its [`DeliveryError`] tells whether the event was surely not written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the event was taken, dropping the future loses the answer, never the event.
+    pub async fn publish(
+        &self,
+        draft: impl Into<EventDraft<SessionEvent>>,
+    ) -> Result<Published, PublishError> {
+        self.enqueue(draft).await?.await
+    }
+
+    /// Hands a session event over, waiting for room, and returns the receipt whose own await is the broker's answer.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Invalid`] or [`PublishError::Send`]; nothing was sent then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future while it waits for room sends nothing.
+    pub async fn enqueue(&self, draft: impl Into<EventDraft<SessionEvent>>) -> Result<Receipt, PublishError> {
+        self.0.events.send(&self.stamp(draft.into())).await
+    }
+
+    /// Publishes a progress update and waits for the broker's answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`publish`](Self::publish).
+    pub async fn publish_progress(
+        &self,
+        draft: impl Into<EventDraft<ProgressUpdate>>,
+    ) -> Result<Published, PublishError> {
+        self.enqueue_progress(draft).await?.await
+    }
+
+    /// Hands a progress update over, waiting for room, and returns the receipt whose own await is the broker's answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue`](Self::enqueue).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`enqueue`](Self::enqueue).
+    pub async fn enqueue_progress(
+        &self,
+        draft: impl Into<EventDraft<ProgressUpdate>>,
+    ) -> Result<Receipt, PublishError> {
+        self.0.progress.send(&self.stamp(draft.into())).await
+    }
+
+    /// Hands a progress update over if there is room now, and forgets about it: an update that is late is of no use,
+    /// and the next one is on its way. What is not taken, and what is taken and not delivered, is counted.
+    ///
+    /// # Errors
+    ///
+    /// [`OfferError`] gives the update back when there is no room, or it breaks a rule.
+    pub fn offer(&self, draft: impl Into<EventDraft<ProgressUpdate>>) -> Result<(), OfferError> {
+        let event = self.stamp(draft.into());
+        let cause = match self.0.progress.try_send(&event) {
+            Ok(_receipt_is_of_no_use) => return Ok(()),
+            Err(cause) => cause,
+        };
+        self.0.offers_refused.fetch_add(1, Ordering::Relaxed);
+        Err(OfferError { event: Box::new(event), cause })
+    }
+
+    /// Publishes an event's own JSON, byte for byte, so that fields and types that this version does not know survive.
+    /// It is checked against the contract first.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Invalid`] names path, rule and value of what is wrong.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future while it waits for room sends nothing.
+    pub async fn enqueue_json(&self, topic: Topic, json: Bytes) -> Result<Receipt, PublishError> {
+        let (lane, head) = match topic {
+            Topic::Events => (&self.0.events, Head::of_json(parse::<SessionEvent>(json.clone()))),
+            Topic::Progress => (&self.0.progress, Head::of_json(parse::<ProgressUpdate>(json.clone()))),
+        };
+        lane.send_json(&head.map_err(PublishError::Invalid)?, &json).await
+    }
+
+    /// Waits until everything that was taken before has its outcome.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn flush(&self) {
+        self.0.events.producer.flush().await;
+        self.0.progress.producer.flush().await;
+    }
+
+    /// Takes nothing more, waits for the outcomes of what was taken, for `timeout` at the most, and closes the
+    /// connections. Every event has an outcome then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the publisher closed for new events; call it again to wait.
+    pub async fn close(&self, timeout: Duration) -> PublisherCloseReport {
+        let (events, progress) =
+            tokio::join!(self.0.events.producer.close(timeout), self.0.progress.producer.close(timeout));
+        PublisherCloseReport { events, progress }
+    }
+
+    /// What was counted so far.
+    pub fn metrics(&self) -> PublisherMetrics {
+        PublisherMetrics {
+            events: self.0.events.producer.metrics(),
+            progress: self.0.progress.producer.metrics(),
+            offers_refused: self.0.offers_refused.load(Ordering::Relaxed),
+        }
+    }
+
+    fn stamp<B: Body>(&self, draft: EventDraft<B>) -> Event<B> {
+        // The clock is within the years that a timestamp holds.
+        let now = Timestamp::from_unix_millis(wall_clock_ms()).unwrap_or(Timestamp::UNIX_EPOCH);
+        draft.stamp(&self.0.source, Uuid::now_v7(), now)
+    }
+}
+
+/// What stands beside the JSON in a record.
+struct Head {
+    event_id: Uuid,
+    event_id_text: [u8; ID_BYTES],
+    key: [u8; ID_BYTES],
+    event_type: EventType,
+}
+
+impl Head {
+    fn new(event_id: Uuid, session_id: Uuid, event_type: EventType) -> Self {
+        Self { event_id, event_id_text: lower_case(event_id), key: lower_case(session_id), event_type }
+    }
+
+    fn of_event<B: Body>(event: &Event<B>) -> Self {
+        Self::new(event.event_id(), event.session_id(), event.event_type())
+    }
+
+    fn of_json<B: Body>(parsed: Parsed<B>) -> Result<Self, Violation> {
+        match parsed {
+            Parsed::Event(event) => Ok(Self::of_event(&event)),
+            Parsed::Unknown(unknown) => {
+                Ok(Self::new(unknown.envelope.event_id, unknown.key()?, unknown.event_type))
+            }
+            Parsed::Malformed(malformed) => Err(malformed.violation),
+        }
+    }
+
+    fn headers(&self) -> [(&'static str, Option<&[u8]>); 3] {
+        [
+            ("content-type", Some(b"application/json")),
+            ("event_type", Some(self.event_type.as_str().as_bytes())),
+            ("event_id", Some(&self.event_id_text)),
+        ]
+    }
+}
+
+fn lower_case(id: Uuid) -> [u8; ID_BYTES] {
+    let mut text = [0; ID_BYTES];
+    id.hyphenated().encode_lower(&mut text);
+    text
+}
+
+impl TopicLane {
+    /// Encodes into memory that each thread keeps, and copies from there into the batch.
+    fn try_send<B: Body>(&self, event: &Event<B>) -> Result<Receipt, OfferCause> {
+        SCRATCH.with_borrow_mut(|json| {
+            json.clear();
+            event.encode(json);
+            let head = Head::of_event(event);
+            let headers = head.headers();
+            let record = self.record(&head, json, &headers).map_err(OfferCause::Invalid)?;
+            let delivery =
+                self.producer.try_send_parts(&self.handle, None, &record).map_err(OfferCause::Send)?;
+            json.shrink_to(SCRATCH_BYTES_KEPT);
+            Ok(Receipt { event_id: head.event_id, topic: self.topic, delivery })
+        })
+    }
+
+    async fn send<B: Body>(&self, event: &Event<B>) -> Result<Receipt, PublishError> {
+        match self.try_send(event) {
+            Ok(receipt) => Ok(receipt),
+            Err(OfferCause::Invalid(violation)) => Err(PublishError::Invalid(violation)),
+            Err(OfferCause::Send(TrySendCause::Refused(cause))) => Err(PublishError::Send(cause)),
+            // No room now: the event waits in memory of its own.
+            Err(OfferCause::Send(_)) => self.send_json(&Head::of_event(event), &event.to_json()).await,
+        }
+    }
+
+    async fn send_json(&self, head: &Head, json: &[u8]) -> Result<Receipt, PublishError> {
+        let headers = head.headers();
+        let record = self.record(head, json, &headers).map_err(PublishError::Invalid)?;
+        let delivery =
+            self.producer.send_parts(&self.handle, None, &record).await.map_err(PublishError::Send)?;
+        Ok(Receipt { event_id: head.event_id, topic: self.topic, delivery })
+    }
+
+    fn record<'a>(
+        &self,
+        head: &'a Head,
+        json: &'a [u8],
+        headers: &'a [(&'static str, Option<&'a [u8]>); 3],
+    ) -> Result<RecordParts<'a>, Violation> {
+        let lens = headers.map(|(key, value)| (key.len(), value.unwrap_or_default().len()));
+        self.topic.check_size(ID_BYTES, json.len(), &lens)?;
+        Ok(RecordParts { key: Some(&head.key), value: Some(json), headers, timestamp_ms: wall_clock_ms() })
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A thread keeps this much of its scratch memory; one large event does not hold more for good.
+const SCRATCH_BYTES_KEPT: usize = 64 * 1024;
+/// The text of a UUID.
+const ID_BYTES: usize = 36;
