@@ -4,6 +4,18 @@ use super::{record::TopicPartition, start::StartFrom};
 use crate::{config::ConfigError, wire::api::fetch::IsolationLevel};
 use std::{sync::Arc, time::Duration};
 
+/// Which records of transactions a reader is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// Those of committed transactions, up to the first one that is still open. The default. Records that were written
+    /// without a transaction are not affected, unless an open transaction lies before them.
+    #[default]
+    ReadCommitted,
+    /// All, also those of transactions that are open or were aborted.
+    ReadUncommitted,
+}
+
 /// What a consumer reads, and how. [`ConsumerBuilder`](super::ConsumerBuilder) fills it in.
 #[derive(Debug, Clone)]
 pub(crate) struct ConsumerConfig {

@@ -143,7 +143,9 @@ pub(crate) struct Core {
     work: DriverWork,
     pub(crate) wakes: Wakes,
     /// How many partitions each topic had at the start. What is added later is read whole.
-    known_counts: BTreeMap<Arc<str>, i32>,
+    first_counts: BTreeMap<Arc<str>, i32>,
+    /// How many it has now.
+    partition_counts: BTreeMap<Arc<str>, i32>,
     /// How many lanes share the buffer.
     lane_count: usize,
     /// A lane was told to wait until the buffer has room.
@@ -165,7 +167,8 @@ impl Core {
             events: VecDeque::new(),
             work: DriverWork::default(),
             wakes: Wakes::default(),
-            known_counts: BTreeMap::new(),
+            first_counts: BTreeMap::new(),
+            partition_counts: BTreeMap::new(),
             lane_count: 1,
             is_full: false,
             commit_noticed: false,
@@ -176,9 +179,15 @@ impl Core {
 
     // --- Assignment ---------------------------------------------------------------------------------------------
 
-    /// Notes how many partitions a topic has as reading begins.
-    pub(crate) fn note_partition_count(&mut self, topic: Arc<str>, count: i32) {
-        self.known_counts.entry(topic).or_insert(count);
+    /// Notes how many partitions a topic has. Gives those that were not known before.
+    pub(crate) fn note_partition_count(&mut self, topic: Arc<str>, count: i32) -> Range<i32> {
+        let known = self.partition_counts.entry(topic.clone()).or_insert(0);
+        let added = *known..count.max(*known);
+        *known = added.end;
+        if count > 0 {
+            self.first_counts.entry(topic).or_insert(count);
+        }
+        added
     }
 
     /// Takes partitions in; each waits in the given phase until its position is known.
@@ -286,7 +295,7 @@ impl Core {
         let serial = self.partitions.next_serial();
         let Some(state) = self.partitions.get_mut(id) else { return };
         let rule = match out_of_range {
-            None if self.known_counts.get(&state.name.topic).is_some_and(|&n| state.name.partition >= n) => {
+            None if self.first_counts.get(&state.name.topic).is_some_and(|&n| state.name.partition >= n) => {
                 StartFrom::Earliest
             }
             None => self.config.start_from,
@@ -766,6 +775,18 @@ impl Core {
                 }
             })
             .collect()
+    }
+
+    /// Whether anything is to be committed.
+    pub(crate) fn has_dirty(&self) -> bool {
+        self.config.commits()
+            && self.partitions.iter().any(|(_, state)| state.has_position() && state.tracker.is_dirty())
+    }
+
+    /// Whether anything of these partitions is to be committed.
+    pub(crate) fn is_dirty(&self, ids: &[AssignmentId]) -> bool {
+        let mut states = ids.iter().filter_map(|&id| self.partitions.get(id));
+        states.any(|state| state.has_position() && state.tracker.is_dirty())
     }
 
     /// The broker has taken this offset.

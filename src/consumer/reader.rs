@@ -70,7 +70,7 @@ impl Reader {
                     Next::Closed => return Next::Closed,
                 },
             };
-            let records = open.records.from_rest(open.rest);
+            let records = open.records.narrowed_to(open.rest);
             let (assignment, epoch) = (records.origin().assignment, records.leader_epoch());
             let covers_from = self.shared.with(|core| {
                 let from = core.hand_out(assignment, open.serial, records.last_offset(), epoch)?;

@@ -271,7 +271,7 @@ impl Records {
     }
 
     /// Only what `rest` has not passed.
-    pub(crate) fn from_rest(mut self, rest: Rest) -> Self {
+    pub(crate) fn narrowed_to(mut self, rest: Rest) -> Self {
         self.start = rest.cursor;
         self.count = rest.left;
         self.covers_from = rest.covers_from;
@@ -380,6 +380,19 @@ impl<'a> RecordRef<'a> {
     /// The headers in the record's order; keys may repeat.
     pub fn headers(&self) -> Headers<'a> {
         Headers(self.record.headers())
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.records.origin
+    }
+
+    pub(crate) fn leader_epoch(&self) -> i32 {
+        self.records.leader_epoch()
+    }
+
+    /// The offsets that an ack of this record finishes: it, and the gap in front of it.
+    pub(crate) fn covers(&self) -> Range<i64> {
+        self.covers_from..self.record.offset.saturating_add(1)
     }
 
     /// The record as a value of its own, which shares the batch's bytes.

@@ -108,7 +108,7 @@ impl Membership {
             revoking: BTreeSet::new(),
             heartbeat_interval: HEARTBEAT_INTERVAL,
             next_heartbeat_at: None,
-            has_coordinator: true,
+            has_coordinator: false,
             in_flight: None,
             last_number: 0,
             good_since: None,
@@ -281,6 +281,11 @@ impl Membership {
         self.todo.push(Action::FindCoordinator);
     }
 
+    /// The coordinator is being looked for; heartbeats wait until it is found.
+    pub(crate) fn handle_coordinator_lost(&mut self) {
+        self.has_coordinator = false;
+    }
+
     /// The coordinator was found (again).
     pub(crate) fn handle_coordinator(&mut self) {
         self.has_coordinator = true;
@@ -369,7 +374,7 @@ impl Membership {
 
     /// Says good-bye with the next heartbeat. What is owned must be out of use.
     pub(crate) fn leave(&mut self) {
-        if matches!(self.state, State::Left | State::Failed) {
+        if matches!(self.state, State::Leaving | State::Left | State::Failed) {
             return;
         }
         if self.state == State::Unjoined && self.in_flight.is_none() {
@@ -437,7 +442,9 @@ mod tests {
                 rebalance_timeout: Duration::from_secs(60),
                 session_timeout: Duration::from_secs(45),
             };
-            Self { member: Membership::new(config, 1), now: crate::net::clock::now() }
+            let mut member = Membership::new(config, 1);
+            member.handle_coordinator();
+            Self { member, now: crate::net::clock::now() }
         }
 
         fn heartbeat(&mut self) -> (u64, ConsumerGroupHeartbeatRequest) {
@@ -657,6 +664,8 @@ mod tests {
         let mut group = Group::stable();
         group.member.leave();
         let (number, request) = group.heartbeat();
+        group.member.leave();
+        group.idle();
         assert_eq!((request.member_epoch, request.owned), (-1, None));
         group.member.handle_no_answer(number, group.now);
         assert!(matches!(group.member.poll_action(group.now), Some(Action::FindCoordinator)));
