@@ -309,6 +309,33 @@ impl MockCluster {
         self.on_partition(topic, partition, |found| found.producers.clear())
     }
 
+    /// The offset that a group has committed for a partition.
+    pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {
+        self.shared().with_core(|core| {
+            let committed = &core.groups.get(group)?.offsets;
+            committed.get(&(topic.to_owned(), partition)).map(|committed| committed.offset)
+        })
+    }
+
+    /// The members of a group and the partitions that each was last assigned, as (topic, partition).
+    ///
+    /// A member whose session is over stays in the list until the next request of the group.
+    pub fn assignments(&self, group: &str) -> BTreeMap<String, Vec<(String, i32)>> {
+        self.shared().with_core(|core| {
+            let Some(found) = core.groups.get(group) else { return BTreeMap::new() };
+            let named =
+                |(topic, index): &(uuid::Uuid, i32)| Some((core.topics.name_of(*topic)?.to_owned(), *index));
+            let members = found.assignments();
+            members.map(|(id, held)| (id.to_owned(), held.iter().filter_map(named).collect())).collect()
+        })
+    }
+
+    /// Takes a member out of its group, as the end of its session does; its next heartbeat meets UNKNOWN_MEMBER_ID.
+    /// Whether it was there.
+    pub fn expel_member(&self, group: &str, member_id: &str) -> bool {
+        self.shared().with_core(|core| core.groups.get_mut(group).is_some_and(|group| group.expel(member_id)))
+    }
+
     fn stored(&self, topic: &str, partition: i32) -> Vec<Stored> {
         self.shared().with_core(|core| {
             core.topics

@@ -141,10 +141,11 @@ mod tests {
 
     fn log_of(counts: &[usize]) -> Log {
         let mut log = Log::default();
-        for (at, count) in counts.iter().enumerate() {
-            let records: Vec<_> =
-                (0..*count).map(|_| (None, Some(Bytes::from_static(b"value")), 1000 + at as i64)).collect();
-            log.append(&encode(&records).unwrap(), 0, at as i32 / 2, None);
+        for (at, count) in (0i32..).zip(counts) {
+            let records: Vec<_> = (0..*count)
+                .map(|_| (None, Some(Bytes::from_static(b"value")), 1000 + i64::from(at)))
+                .collect();
+            log.append(&encode(&records).unwrap(), 0, at / 2, None);
         }
         log
     }

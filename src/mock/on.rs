@@ -73,8 +73,8 @@ impl<'a> On<'a> {
 
     /// Answers for one partition with `code`; that part of the request does not take effect.
     ///
-    /// This is for Produce, Fetch, ListOffsets, OffsetCommit and OffsetFetch; the count is that of the partition's
-    /// turns, and a [`when`](Self::when) is not asked.
+    /// This is for Produce, Fetch, ListOffsets, OffsetCommit and OffsetFetch, and for Metadata, where partition -1 stands
+    /// for the topic. The count is that of the partition's turns, and a [`when`](Self::when) is not asked.
     pub fn fail_partition(self, topic: &str, partition: i32, code: ErrorCode) -> Hooked {
         self.set(Some((topic.to_owned(), partition)), Action::Fail(code, When::Before))
     }

@@ -41,7 +41,7 @@ fn one(core: &mut Core, context: &Context, name: Option<TopicName>, id: Uuid) ->
     };
     match result {
         Ok((name, id)) => {
-            let told = (context.version >= 6).then_some(id).unwrap_or_default();
+            let told = if context.version >= 6 { id } else { Uuid::nil() };
             DeletableTopicResult::default().with_name(Some(topic_name(&name))).with_topic_id(told)
         }
         Err(code) => DeletableTopicResult::default()

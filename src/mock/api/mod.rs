@@ -1,7 +1,9 @@
 //! The APIs, one file each: which versions are there, and who answers.
 
 pub(crate) mod api_versions;
+pub(crate) mod consumer_group_heartbeat;
 pub(crate) mod create_topics;
+pub(crate) mod delete_groups;
 pub(crate) mod delete_topics;
 pub(crate) mod describe_configs;
 pub(crate) mod fetch;
@@ -10,6 +12,8 @@ pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
+pub(crate) mod offset_commit;
+pub(crate) mod offset_fetch;
 pub(crate) mod produce;
 
 use super::core::{Answer, Context, Core, with_length};
@@ -117,22 +121,21 @@ pub(crate) fn serve(core: &mut Core, context: &Context, body: Bytes) -> Answer {
         };
     }
     match context.api {
-        Api::OffsetCommit | Api::OffsetFetch | Api::DeleteGroups | Api::ConsumerGroupHeartbeat => {
-            Answer::Close
-        }
         Api::Produce => produce::serve(core, context, body),
         Api::Fetch => fetch::serve(core, context, body),
         Api::ListOffsets => answer(core, context, body, list_offsets::handle),
         Api::Metadata => answer(core, context, body, metadata::handle),
-
+        Api::OffsetCommit => answer(core, context, body, offset_commit::handle),
+        Api::OffsetFetch => answer(core, context, body, offset_fetch::handle),
         Api::FindCoordinator => answer(core, context, body, find_coordinator::handle),
         Api::ApiVersions => answer(core, context, body, api_versions::handle),
         Api::CreateTopics => answer(core, context, body, create_topics::handle),
         Api::DeleteTopics => answer(core, context, body, delete_topics::handle),
         Api::InitProducerId => answer(core, context, body, init_producer_id::handle),
         Api::DescribeConfigs => answer(core, context, body, describe_configs::handle),
-
+        Api::DeleteGroups => answer(core, context, body, delete_groups::handle),
         Api::IncrementalAlterConfigs => answer(core, context, body, incremental_alter_configs::handle),
+        Api::ConsumerGroupHeartbeat => answer(core, context, body, consumer_group_heartbeat::handle),
     }
 }
 

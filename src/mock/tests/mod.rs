@@ -1,5 +1,8 @@
 //! The core, asked as a client asks: requests are encoded by `kafka-protocol`, answers decoded by it.
 
+mod fronts;
+mod groups;
+mod hooks;
 mod logs;
 
 use super::MockClusterBuilder;
@@ -9,7 +12,7 @@ use super::handle::MockCluster;
 use bytes::{Buf, BytesMut};
 use kafka_protocol::messages::{RequestHeader, TopicName};
 use kafka_protocol::protocol::{
-    Decodable, Encodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
+    Decodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};

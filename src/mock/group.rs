@@ -1,4 +1,0 @@
-//! A group.
-/// stub
-#[derive(Debug, Default)]
-pub(crate) struct Group {}
