@@ -3,7 +3,7 @@
 //! ```
 //! # #[cfg(feature = "mock")]
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-//! # let mock = craftwire::mock::MockCluster::builder().start().await?;
+//! # let mock = craftwire::mock::MockCluster::builder().start()?;
 //! # let bootstrap = mock.bootstrap();
 //! let client = craftwire::Client::connect(&bootstrap).await?;
 //! for broker in client.admin().brokers() {
@@ -18,6 +18,7 @@ use crate::{
     admin::Admin,
     cluster::Cluster,
     config::{ConfigError, parse_bootstrap},
+    consumer::ConsumerBuilder,
     error::RequestError,
     net::{settings::ClientConfig, transport::Connector},
     producer::ProducerBuilder,
@@ -107,6 +108,11 @@ impl Client {
     /// Settings for a producer.
     pub fn producer(&self) -> ProducerBuilder {
         ProducerBuilder::new(self.cluster.clone())
+    }
+
+    /// Settings for a consumer.
+    pub fn consumer(&self) -> ConsumerBuilder {
+        ConsumerBuilder::new(self.cluster.clone())
     }
 
     /// Topics, settings, offsets and lag.

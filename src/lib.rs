@@ -18,6 +18,7 @@ pub mod producer;
 pub use admin::Admin;
 pub use client::{Client, ClientBuilder, ConnectError};
 pub use config::{ConfigError, HostPort};
+pub use consumer::{Consumer, ConsumerRecord};
 pub use producer::{Producer, ProducerRecord};
 pub use wire::compression::{Compression, ParseCompressionError};
 

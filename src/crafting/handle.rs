@@ -2,7 +2,11 @@
 
 use super::{
     Names, Topics,
+    event::Body,
+    progress::ProgressUpdate,
     publisher::PublisherBuilder,
+    session::SessionEvent,
+    subscriber::SubscriberBuilder,
     topic::{Group, Topic},
 };
 use crate::{
@@ -16,9 +20,9 @@ use std::collections::BTreeMap;
 /// ```
 /// # #[cfg(feature = "mock")]
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-/// # let mock = craftwire::mock::MockCluster::builder().start().await?;
+/// # let mock = craftwire::mock::MockCluster::builder().start()?;
 /// # let bootstrap = mock.bootstrap();
-/// use craftwire::crafting::{Crafting, SessionPause, PauseReason};
+/// use craftwire::crafting::{Crafting, PauseReason, SessionPause};
 /// use uuid::Uuid;
 ///
 /// let crafting = Crafting::connect(&bootstrap).await?;
@@ -83,6 +87,21 @@ impl Crafting {
     /// Settings for a publisher whose events come from `source`, such as `crafting.network`.
     pub fn publisher(&self, source: &str) -> PublisherBuilder {
         PublisherBuilder::new(self.client.clone(), self.names.clone(), source)
+    }
+
+    /// Settings for a reader of session events.
+    pub fn session_events(&self) -> SubscriberBuilder<SessionEvent> {
+        self.subscriber()
+    }
+
+    /// Settings for a reader of progress updates.
+    pub fn progress(&self) -> SubscriberBuilder<ProgressUpdate> {
+        self.subscriber()
+    }
+
+    fn subscriber<B: Body>(&self) -> SubscriberBuilder<B> {
+        let topic = self.topic_name(B::TOPIC);
+        SubscriberBuilder::new(&self.client, topic, self.group_id(B::TOPIC.group()))
     }
 
     /// How far a group is behind, by partition number.

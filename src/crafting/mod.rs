@@ -16,6 +16,7 @@ mod progress;
 mod provision;
 mod publisher;
 mod session;
+mod subscriber;
 mod timestamp;
 mod topic;
 mod values;
@@ -51,3 +52,4 @@ pub use publisher::{
     OfferCause, OfferError, PublishError, Published, Publisher, PublisherBuilder, PublisherCloseReport,
     PublisherError, PublisherMetrics, Receipt,
 };
+pub use subscriber::{Delivered, Subscriber, SubscriberBuilder};
