@@ -1,0 +1,60 @@
+//! Consuming from a real Kafka: assigned partitions, groups, and what Java wrote.
+
+mod assigned;
+mod groups;
+
+use craftwire::{
+    Client,
+    consumer::{Consumer, ConsumerRecord},
+    producer::{Producer, ProducerRecord},
+};
+use craftwire_test_support::{Shared, shared_single};
+use std::time::Duration;
+
+/// Far longer than anything here takes, so that a hang is a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Fixture {
+    kafka: &'static Shared,
+    client: Client,
+    topic: String,
+}
+
+impl Fixture {
+    async fn new(prefix: &str, partitions: u32) -> Self {
+        let kafka = shared_single().await;
+        let client = Client::connect(kafka.bootstrap()).await.unwrap();
+        let topic = kafka.unique_topic(prefix);
+        kafka.java().create_topic(&topic, partitions, 1, &[]).await;
+        Self { kafka, client, topic }
+    }
+
+    async fn producer(&self) -> Producer {
+        self.client.producer().build().await.unwrap()
+    }
+
+    /// Writes `value-FIRST`… round the partitions, and waits until all are there.
+    async fn write(&self, producer: &Producer, partitions: i32, numbers: std::ops::Range<i32>) {
+        let mut deliveries = Vec::new();
+        for number in numbers {
+            let record = ProducerRecord::new(self.topic.as_str(), format!("value-{number}"))
+                .key(format!("key-{number}"))
+                .header("n", number.to_string())
+                .partition(number % partitions);
+            deliveries.push(producer.send(record).await.unwrap());
+        }
+        for delivery in deliveries {
+            delivery.await.unwrap();
+        }
+    }
+}
+
+async fn next(consumer: &mut Consumer) -> ConsumerRecord {
+    let record = tokio::time::timeout(PATIENCE, consumer.recv()).await.expect("a record in time");
+    record.expect("the consumer goes on").expect("a record")
+}
+
+fn number(record: &ConsumerRecord) -> i32 {
+    let value = std::str::from_utf8(record.value().unwrap()).unwrap();
+    value.strip_prefix("value-").unwrap().parse().unwrap()
+}
