@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 /// # let mock = craftwire::mock::MockCluster::builder().start()?;
 /// # let bootstrap = mock.bootstrap();
-/// use craftwire::crafting::{Crafting, PauseReason, SessionPause};
+/// use craftwire::crafting::{Crafting, Parsed, PauseReason, SessionEvent, SessionPause};
 /// use uuid::Uuid;
 ///
 /// let crafting = Crafting::connect(&bootstrap).await?;
@@ -32,6 +32,16 @@ use std::collections::BTreeMap;
 /// let session = Uuid::new_v4();
 /// publisher.publish(SessionPause::new(session, PauseReason::PlayerAfk)).await?;
 ///
+/// let mut events = crafting.session_events().build().await?;
+/// while let Some(delivered) = events.recv().await {
+///     let delivered = delivered?;
+///     if let Parsed::Event(event) = delivered.parsed() {
+///         assert_eq!(event.session_id(), session);
+///         assert!(matches!(event.body(), SessionEvent::Pause(_)));
+///         delivered.ack();
+///         break;
+///     }
+/// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())

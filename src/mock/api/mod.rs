@@ -5,6 +5,7 @@ pub(crate) mod consumer_group_heartbeat;
 pub(crate) mod create_topics;
 pub(crate) mod delete_groups;
 pub(crate) mod delete_topics;
+pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
@@ -54,6 +55,8 @@ pub enum Api {
     DeleteGroups = 42,
     /// Changes configs.
     IncrementalAlterConfigs = 44,
+    /// Tells the registered brokers.
+    DescribeCluster = 60,
     /// Membership of a group (KIP-848).
     ConsumerGroupHeartbeat = 68,
 }
@@ -75,6 +78,7 @@ impl Api {
         Self::DescribeConfigs,
         Self::DeleteGroups,
         Self::IncrementalAlterConfigs,
+        Self::DescribeCluster,
         Self::ConsumerGroupHeartbeat,
     ];
 
@@ -106,6 +110,7 @@ impl Api {
             Self::DescribeConfigs => (1, 4),
             Self::DeleteGroups => (0, 2),
             Self::IncrementalAlterConfigs => (0, 1),
+            Self::DescribeCluster => (0, 2),
             Self::ConsumerGroupHeartbeat => (0, 1),
         }
     }
@@ -135,6 +140,7 @@ pub(crate) fn serve(core: &mut Core, context: &Context, body: Bytes) -> Answer {
         Api::DescribeConfigs => answer(core, context, body, describe_configs::handle),
         Api::DeleteGroups => answer(core, context, body, delete_groups::handle),
         Api::IncrementalAlterConfigs => answer(core, context, body, incremental_alter_configs::handle),
+        Api::DescribeCluster => answer(core, context, body, describe_cluster::handle),
         Api::ConsumerGroupHeartbeat => answer(core, context, body, consumer_group_heartbeat::handle),
     }
 }

@@ -1,0 +1,31 @@
+//! DescribeCluster (60), v0 to v2.
+//!
+//! * v1: brokers or controllers may be asked for; brokers answer for themselves only.
+//! * v2: brokers that are down are told of, too, if asked for (KIP-1073).
+
+use super::text;
+use crate::mock::core::{Context, Core};
+use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
+use kafka_protocol::messages::{BrokerId, DescribeClusterRequest, DescribeClusterResponse};
+
+pub(crate) fn handle(
+    core: &mut Core,
+    context: &Context,
+    request: DescribeClusterRequest,
+) -> DescribeClusterResponse {
+    let answer = DescribeClusterResponse::default().with_cluster_id(text(core.cluster_id.as_str()));
+    if let Some((code, _)) = context.fault {
+        return answer.with_error_code(code.0);
+    }
+    let brokers = core.brokers.iter().filter(|(_, broker)| broker.up || request.include_fenced_brokers);
+    let brokers = brokers.map(|(id, broker)| {
+        DescribeClusterBroker::default()
+            .with_broker_id(BrokerId(*id))
+            .with_host(text(broker.host.as_str()))
+            .with_port(i32::from(broker.port))
+            .with_is_fenced(context.version >= 2 && !broker.up)
+    });
+    let brokers = brokers.collect();
+    let controller = core.brokers_up().first().copied().unwrap_or(-1);
+    answer.with_brokers(brokers).with_controller_id(BrokerId(controller))
+}
