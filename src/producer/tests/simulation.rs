@@ -153,7 +153,7 @@ impl World {
         let delivery_timeout = [200, 500, 1_000, 5_000][index(&mut random, 4)] * MS;
         let limits = Limits { delivery_timeout, ..limits(1_024) };
         let slots: Vec<_> = (0..PARTITIONS).map(|p| slot(i32::try_from(p).unwrap(), limits)).collect();
-        if seed % 3 == 0 {
+        if seed.is_multiple_of(3) {
             // Near the end of all numbers.
             slots[0].lock().sequencer = Sequencer::at(7, i16::MAX - 1, i32::MAX - 5);
             slots[1].lock().sequencer = Sequencer::at(7, i16::MAX, i32::MAX - 30);
