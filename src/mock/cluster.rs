@@ -12,7 +12,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-/// The core and its tasks. The core's lock is held for one call at a time and never over an await.
+/// The core and its tasks.
+///
+/// No lock is held over an await. The core's may be taken while the tasks' is held, never the other way round.
 #[derive(Debug)]
 pub(crate) struct Shared {
     core: Mutex<Core>,
@@ -77,12 +79,10 @@ impl Shared {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        if !self.with_core(|core| core.brokers_up().contains(&broker)) {
-            return;
-        }
-        // The task may end before its handle is stored, so the entry is made first, under the same lock.
+        // The broker is looked up under the tasks' lock, so that a stop either refuses this connection or cuts it; and
+        // the task, should it end at once, waits for its entry before it takes that off again.
         let mut tasks = lock(&self.tasks);
-        if tasks.is_shut_down {
+        if tasks.is_shut_down || !lock(&self.core).brokers_up().contains(&broker) {
             return;
         }
         tasks.last_connection += 1;
@@ -118,16 +118,16 @@ impl Shared {
     /// Stops a broker: new connections are refused, those that are open are cut.
     pub(crate) fn stop_broker(&self, broker: i32) {
         self.with_core(|core| core.stop_broker(broker));
-        let mut tasks = lock(&self.tasks);
-        if let Some(listener) = tasks.listeners.remove(&broker) {
+        let listener = lock(&self.tasks).listeners.remove(&broker);
+        if let Some(listener) = listener {
             listener.abort();
         }
-        tasks.cut(|connection| connection.broker == broker);
+        self.cut_connections(broker);
     }
 
     /// Cuts all connections to a broker, which goes on.
     pub(crate) fn cut_connections(&self, broker: i32) {
-        lock(&self.tasks).cut(|connection| connection.broker == broker);
+        self.cut(|connection| connection.broker == broker);
     }
 
     pub(crate) fn connection_count(&self) -> usize {
@@ -136,19 +136,25 @@ impl Shared {
 
     /// Ends all tasks for good.
     pub(crate) fn shut_down(&self) {
-        let mut tasks = lock(&self.tasks);
-        tasks.is_shut_down = true;
-        for listener in std::mem::take(&mut tasks.listeners).into_values() {
+        let listeners = {
+            let mut tasks = lock(&self.tasks);
+            tasks.is_shut_down = true;
+            std::mem::take(&mut tasks.listeners)
+        };
+        for listener in listeners.into_values() {
             listener.abort();
         }
-        tasks.cut(|_| true);
+        self.cut(|_| true);
     }
-}
 
-impl Tasks {
     fn cut(&self, which: impl Fn(&Connection) -> bool) {
-        for connection in self.connections.values().filter(|connection| which(connection)) {
-            connection.task.abort();
+        let cut: Vec<AbortHandle> = {
+            let tasks = lock(&self.tasks);
+            tasks.connections.values().filter(|one| which(one)).map(|one| one.task.clone()).collect()
+        };
+        // A task that ends takes the lock to sign off, so it is not held here.
+        for task in cut {
+            task.abort();
         }
     }
 }

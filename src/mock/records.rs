@@ -137,3 +137,53 @@ pub(crate) fn encode_as(
     RecordBatchEncoder::encode(&mut out, &records, &options).ok()?;
     Some(out.freeze())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mock::batch::{BatchHeader, HEADER_BYTES};
+    use std::io::Write;
+
+    /// The batch with its records compressed by `compress`.
+    fn compressed(batch: &[u8], codec: u8, compress: impl Fn(&[u8]) -> Vec<u8>) -> Bytes {
+        let mut out = batch[..HEADER_BYTES].to_vec();
+        out.extend_from_slice(&compress(&batch[HEADER_BYTES..]));
+        let len = u32::try_from(out.len() - 12).unwrap();
+        out[8..12].copy_from_slice(&len.to_be_bytes());
+        out[22] = codec;
+        let crc = crc32c::crc32c(&out[21..]);
+        out[17..21].copy_from_slice(&crc.to_be_bytes());
+        out.into()
+    }
+
+    #[test]
+    fn batches_of_every_codec_are_decoded() {
+        let value = Bytes::from(b"crafting ".repeat(20));
+        let plain = encode(&[(None, Some(value.clone()), 5), (Some(value.clone()), None, 6)]).unwrap();
+        let gzip = |records: &[u8]| {
+            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            writer.write_all(records).unwrap();
+            writer.finish().unwrap()
+        };
+        let snappy = |records: &[u8]| snap::raw::Encoder::new().compress_vec(records).unwrap();
+        let zstd = |records: &[u8]| {
+            ruzstd::encoding::compress_to_vec(records, ruzstd::encoding::CompressionLevel::Fastest)
+        };
+        let batches = [
+            plain.clone(),
+            compressed(&plain, 1, gzip),
+            compressed(&plain, 2, snappy),
+            compressed(&plain, 4, zstd),
+        ];
+        for bytes in batches {
+            let stored = Stored { header: BatchHeader::read(&bytes).unwrap(), bytes };
+            let records = decode(&stored).unwrap();
+            assert_eq!(records.len(), 2, "codec {}", stored.header.codec());
+            assert_eq!((records[0].value.as_ref(), records[0].timestamp_ms), (Some(&value), 5));
+            assert_eq!(
+                (records[1].key.as_ref(), &records[1].value, records[1].offset),
+                (Some(&value), &None, 1)
+            );
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The two fronts: bytes go in and out, waits end, connections are cut.
+//! Task: the two fronts: bytes go in and out, waits end, connections are cut.
 
 use super::text;
 use crate::mock::{Api, MockCluster};
