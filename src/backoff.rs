@@ -29,11 +29,6 @@ impl Backoff {
     pub(crate) const fn reset(&mut self) {
         self.attempts = 0;
     }
-
-    /// Attempts since the last success.
-    pub(crate) const fn attempts(&self) -> u32 {
-        self.attempts
-    }
 }
 
 /// A small seeded generator (SplitMix64): jitter needs no more, and the same seed gives the same run.

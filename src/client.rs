@@ -159,12 +159,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects in memory instead of by TCP, to a mock cluster in this process.
+    /// Connects in memory instead of by TCP, to a mock cluster in this process:
+    /// [`MockCluster::connector`](crate::mock::MockCluster::connector).
     #[cfg(feature = "mock")]
-    pub fn memory(
-        mut self,
-        connect: Arc<dyn Fn(&str, u16) -> std::io::Result<tokio::io::DuplexStream> + Send + Sync>,
-    ) -> Self {
+    pub fn memory(mut self, connect: crate::mock::Connector) -> Self {
         self.connector = Connector::Memory(connect);
         self
     }

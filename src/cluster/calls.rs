@@ -241,7 +241,7 @@ mod tests {
     fn connected(calls: &Calls, now: Instant) -> CallLane {
         let mut lane = CallLane::new(calls.clone());
         let range = InitProducerIdRequest::VERSIONS;
-        lane.handle_connected(&Versions::new([(ApiKey::InitProducerId as i16, range)], []), now);
+        lane.handle_connected(&Versions::new([(ApiKey::InitProducerId as i16, range)]), now);
         lane
     }
 

@@ -64,6 +64,7 @@ impl Topology {
     }
 
     /// The leader's broker id and epoch.
+    #[cfg(test)]
     pub(crate) fn leader(&self, topic: &str, partition: i32) -> Option<(i32, i32)> {
         let partition = self.topic(topic)?.partition(partition)?;
         Some((partition.leader?, partition.leader_epoch))

@@ -7,7 +7,7 @@
 //!
 //! Nothing else is sent before `Ready`. A broker that does not know our version of ApiVersions answers
 //! UNSUPPORTED_VERSION in the form of v0, with the versions that it does know (KIP-511), and is asked again in the
-//! highest of those: only from v3 on does the answer name the cluster's features, KIP-848 groups among them.
+//! highest of those.
 
 use super::Versions;
 use crate::{
@@ -93,7 +93,7 @@ fn accept(answer: ApiVersionsResponse) -> Result<Step<Handshake>, ConnectionErro
         .error
         .check()
         .map_err(|code| ConnectionError::Refused { api: ApiVersionsRequest::KEY.name(), code })?;
-    Ok(Step::Ready(Versions::new(answer.apis, answer.features)))
+    Ok(Step::Ready(Versions::new(answer.apis)))
 }
 
 #[cfg(test)]

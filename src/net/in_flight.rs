@@ -78,6 +78,7 @@ impl InFlight {
     }
 
     /// How many requests have no answer.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.sent.len()
     }

@@ -26,15 +26,11 @@ use std::{
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Versions {
     apis: BTreeMap<i16, VersionRange>,
-    features: BTreeMap<String, i16>,
 }
 
 impl Versions {
-    pub(crate) fn new(
-        apis: impl IntoIterator<Item = (i16, VersionRange)>,
-        features: impl IntoIterator<Item = (String, i16)>,
-    ) -> Self {
-        Self { apis: apis.into_iter().collect(), features: features.into_iter().collect() }
+    pub(crate) fn new(apis: impl IntoIterator<Item = (i16, VersionRange)>) -> Self {
+        Self { apis: apis.into_iter().collect() }
     }
 
     /// The highest version of `A` that both sides speak.
@@ -50,11 +46,6 @@ impl Versions {
             ours: (ours.min, ours.max),
             theirs: theirs.map(|range| (range.min, range.max)),
         })
-    }
-
-    /// The finalized level of a cluster feature such as `group.version`, 0 if it is not there.
-    pub(crate) fn feature(&self, name: &str) -> i16 {
-        self.features.get(name).copied().unwrap_or(0)
     }
 }
 

@@ -9,19 +9,21 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, lookup_host},
     time::timeout,
 };
 
 /// Opens an in-memory stream to the broker that is at this host and port.
-pub(crate) type MemoryConnect = dyn Fn(&str, u16) -> io::Result<DuplexStream> + Send + Sync;
+#[cfg(feature = "mock")]
+pub(crate) type MemoryConnect = dyn Fn(&str, u16) -> io::Result<tokio::io::DuplexStream> + Send + Sync;
 
 /// How sockets are made.
 #[derive(Clone)]
 pub(crate) enum Connector {
     Tcp,
     /// To a cluster in this process.
+    #[cfg(feature = "mock")]
     Memory(Arc<MemoryConnect>),
 }
 
@@ -29,6 +31,7 @@ impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tcp => "Tcp",
+            #[cfg(feature = "mock")]
             Self::Memory(_) => "Memory",
         })
     }
@@ -38,7 +41,8 @@ impl fmt::Debug for Connector {
 #[derive(Debug)]
 pub(crate) enum Transport {
     Tcp(TcpStream),
-    Memory(DuplexStream),
+    #[cfg(feature = "mock")]
+    Memory(tokio::io::DuplexStream),
 }
 
 impl Connector {
@@ -54,6 +58,7 @@ impl Connector {
             port,
             source: Arc::new(source),
         };
+        #[cfg(feature = "mock")]
         if let Self::Memory(connect) = self {
             return connect(host, port).map(Transport::Memory).map_err(connect_error);
         }
@@ -98,6 +103,7 @@ impl AsyncRead for Transport {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(feature = "mock")]
             Self::Memory(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
@@ -107,6 +113,7 @@ impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(feature = "mock")]
             Self::Memory(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
@@ -118,6 +125,7 @@ impl AsyncWrite for Transport {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            #[cfg(feature = "mock")]
             Self::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
@@ -129,6 +137,7 @@ impl AsyncWrite for Transport {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(feature = "mock")]
             Self::Memory(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -136,6 +145,7 @@ impl AsyncWrite for Transport {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(feature = "mock")]
             Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

@@ -31,6 +31,7 @@ impl Reader {
     }
 
     /// Bytes not yet read.
+    #[cfg(test)]
     pub(crate) fn remaining(&self) -> usize {
         self.bytes.len()
     }
@@ -57,19 +58,9 @@ impl Reader {
         Ok(self.bytes.get_i16())
     }
 
-    pub(crate) fn u16(&mut self, what: &'static str) -> Result<u16, DecodeError> {
-        self.need(what, 2)?;
-        Ok(self.bytes.get_u16())
-    }
-
     pub(crate) fn i32(&mut self, what: &'static str) -> Result<i32, DecodeError> {
         self.need(what, 4)?;
         Ok(self.bytes.get_i32())
-    }
-
-    pub(crate) fn u32(&mut self, what: &'static str) -> Result<u32, DecodeError> {
-        self.need(what, 4)?;
-        Ok(self.bytes.get_u32())
     }
 
     pub(crate) fn i64(&mut self, what: &'static str) -> Result<i64, DecodeError> {

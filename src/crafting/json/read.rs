@@ -36,10 +36,6 @@ impl<'a> Node<'a, '_> {
     pub(crate) fn breaks(self, rule: Rule) -> Violation {
         Violation::new(self.path, rule, self.raw)
     }
-
-    pub(crate) const fn raw(self) -> &'a str {
-        self.raw
-    }
 }
 
 /// An object's fields of interest.

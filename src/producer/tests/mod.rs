@@ -106,7 +106,7 @@ fn stamp(batch: &Bytes) -> (i64, i16, i32) {
 }
 
 fn versions() -> Versions {
-    Versions::new([(0, VersionRange::new(3, VERSION))], [])
+    Versions::new([(0, VersionRange::new(3, VERSION))])
 }
 
 /// What a request carries, as Kafka's own reader of requests sees it.

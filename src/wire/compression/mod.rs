@@ -122,6 +122,7 @@ pub(crate) struct Compressor {
 }
 
 impl Compressor {
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
         Self::default()
     }

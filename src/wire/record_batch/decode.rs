@@ -31,6 +31,7 @@ pub(crate) struct Walk {
     at: usize,
 }
 
+#[cfg(test)]
 impl Walk {
     /// The bytes not stepped over: after the walk's end, those of the batch that is cut off.
     pub(crate) fn remaining(&self) -> usize {

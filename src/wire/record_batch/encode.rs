@@ -35,6 +35,7 @@ pub(crate) struct ProducerStamp {
     pub(crate) base_sequence: i32,
 }
 
+#[cfg(test)]
 impl ProducerStamp {
     /// Of a producer that is not idempotent.
     pub(crate) const NONE: Self = Self { producer_id: -1, producer_epoch: -1, base_sequence: -1 };
@@ -101,15 +102,6 @@ impl BatchBuilder {
 
     pub(crate) fn record_count(&self) -> usize {
         usize::try_from(self.record_count).unwrap_or(usize::MAX)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.record_count == 0
-    }
-
-    /// The memory the batch holds.
-    pub(crate) fn capacity(&self) -> usize {
-        self.buffer.capacity()
     }
 
     /// Compresses the records, unless they do not get smaller, and writes the header.
