@@ -100,6 +100,12 @@ impl BatchBuilder {
         self.buffer.len()
     }
 
+    /// The memory the batch holds.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     pub(crate) fn record_count(&self) -> usize {
         usize::try_from(self.record_count).unwrap_or(usize::MAX)
     }
