@@ -6,21 +6,19 @@ use craftwire::{
     consumer::{Consumer, ConsumerEvent, StartFrom, TopicPartition},
 };
 use craftwire_test_support::require_kafka;
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 use tokio::{runtime::Runtime, time::timeout};
 
 async fn member(fixture: &Fixture, group: &str) -> Consumer {
     fixture.client.consumer().group(group).topics([fixture.topic.as_str()]).build().await.unwrap()
 }
 
-/// Waits until the members have shared the partitions evenly.
-async fn settle(members: &[&Consumer], each: usize) {
-    let settled = async {
-        while !members.iter().all(|member| member.assignment().len() == each) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, settled).await.expect("the group settles");
+/// Waits until the member has so many partitions.
+async fn settle(member: &Consumer, count: usize) {
+    let mut events = member.events();
+    while member.assignment().len() != count {
+        timeout(PATIENCE, events.next()).await.expect("the group settles");
+    }
 }
 
 #[tokio::test]
@@ -86,9 +84,7 @@ async fn a_position_that_was_resolved_is_committed_at_once() {
         runtime.block_on(async {
             let client = Client::connect(&bootstrap).await.unwrap();
             let consumer = latest(&client, &topic, &name).await;
-            while client.admin().group_offsets(&name, &topic).await.unwrap().get(&0) != Some(&10) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            while client.admin().group_offsets(&name, &topic).await.unwrap().get(&0) != Some(&10) {}
             std::mem::forget(consumer);
         });
         runtime.shutdown_background();
@@ -130,13 +126,13 @@ async fn members_share_and_take_over_without_loss_or_double_delivery() {
     };
 
     let first = member(&fixture, &group).await;
-    settle(&[&first], 6).await;
+    settle(&first, 6).await;
     let mut first_events = first.events();
     spawn(first);
     collect(600).await;
 
     let second = member(&fixture, &group).await;
-    settle(&[&second], 3).await;
+    settle(&second, 3).await;
     let revoked = async {
         loop {
             if let Some(ConsumerEvent::Revoked(partitions)) = first_events.next().await {
