@@ -1,0 +1,16 @@
+//! craftwire against real Apache Kafka: what one writes the other reads, and what holds when nodes fail.
+//!
+//! All tests share one single node; those that need three share one cluster of three, one after the other. Where Java
+//! or Maven is missing each test says that it was skipped, or fails if `CRAFTWIRE_REQUIRE_KAFKA=1`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests: a failure here is a failed test"
+)]
+
+mod common;
+mod keys;
+mod produce_interop;
+mod provision;
