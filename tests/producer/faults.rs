@@ -20,7 +20,7 @@ async fn under(
             fault(&mock);
         }
         deliveries.extend(send_all(&producer, round * 20..round * 20 + 20).await);
-        tokio::time::sleep(7 * MS).await;
+        pass(7 * MS).await;
     }
     let outcomes = outcomes(deliveries).await;
     check(&mock, &outcomes);
@@ -122,7 +122,7 @@ async fn a_cluster_that_is_gone_for_a_minute_loses_nothing() {
     let mut deliveries = send_all(&producer, 0..50).await;
     mock.broker_ids().into_iter().for_each(|id| mock.stop_broker(id));
     deliveries.extend(send_all(&producer, 50..100).await);
-    tokio::time::sleep(60 * SECOND).await;
+    pass(60 * SECOND).await;
     mock.broker_ids().into_iter().for_each(|id| mock.start_broker(id).unwrap());
     let outcomes = outcomes(deliveries).await;
     check(&mock, &outcomes);
@@ -135,7 +135,7 @@ async fn a_broker_that_forgot_the_producer_takes_it_up_again() {
     let producer = producer(&mock).await;
     let mut all = outcomes(send_all(&producer, 0..10).await).await;
     mock.forget_producers(TOPIC, 0).unwrap();
-    tokio::time::sleep(3_600 * SECOND).await;
+    pass(3_600 * SECOND).await;
     all.extend(outcomes(send_all(&producer, 10..40).await).await);
     check(&mock, &all);
     all_acked(&all);
@@ -176,7 +176,7 @@ async fn f23_an_answer_that_comes_after_the_deadline_changes_nothing() {
     let producer = producer_with(&mock, |builder| builder.delivery_timeout(2 * SECOND)).await;
     let mut all = outcomes(send_all(&producer, 0..10).await).await;
     mock.on(Api::Produce).times(1).delay(5 * SECOND);
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
     let late = outcomes(send_all(&producer, 10..20).await).await;
     assert!(started.elapsed() < 3 * SECOND, "{:?}", started.elapsed());
     for outcome in late.values() {
@@ -184,7 +184,7 @@ async fn f23_an_answer_that_comes_after_the_deadline_changes_nothing() {
     }
     all.extend(late);
     let next = send_all(&producer, 20..30).await;
-    tokio::time::sleep(5 * SECOND).await;
+    pass(5 * SECOND).await;
     let next = outcomes(next).await;
     assert!(
         next.values().all(|outcome| matches!(outcome, Err(DeliveryError::NotSent(NotSent::TimedOut { .. })))),
@@ -204,8 +204,8 @@ async fn records_of_a_partition_without_a_leader_are_not_sent_at_the_deadline() 
     let first = outcomes(send_all(&producer, 0..20).await).await;
     all_acked(&first);
     mock.broker_ids().into_iter().for_each(|id| mock.stop_broker(id));
-    tokio::time::sleep(SECOND).await;
-    let started = tokio::time::Instant::now();
+    pass(SECOND).await;
+    let started = Instant::now();
     let outcomes = outcomes(send_all(&producer, 20..40).await).await;
     assert!(
         outcomes
@@ -224,7 +224,7 @@ async fn f27_a_topic_that_is_missing_in_metadata_keeps_its_sequences() {
     mock.on(Api::Metadata).times(5).fail_partition(TOPIC, -1, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     mock.on(Api::Produce).times(1).fail(ErrorCode::NOT_LEADER_OR_FOLLOWER);
     all.extend(outcomes(send_all(&producer, 20..40).await).await);
-    tokio::time::sleep(120 * SECOND).await;
+    pass(120 * SECOND).await;
     all.extend(outcomes(send_all(&producer, 40..60).await).await);
     check(&mock, &all);
     all_acked(&all);
@@ -239,10 +239,10 @@ async fn f27_records_for_a_topic_that_was_deleted_are_not_written_to_its_success
     all_acked(&outcomes(send_all(&producer, 0..10).await).await);
     mock.on(Api::Produce).always().fail(ErrorCode::NOT_ENOUGH_REPLICAS);
     let waiting = send_all(&producer, 10..20).await;
-    tokio::time::sleep(SECOND).await;
+    pass(SECOND).await;
     mock.delete_topic(TOPIC);
     mock.create_topic(TOPIC, 1).unwrap();
-    tokio::time::sleep(100 * SECOND).await;
+    pass(100 * SECOND).await;
     mock.clear_hooks();
     for outcome in outcomes(waiting).await.values() {
         assert_eq!(*outcome, Err(DeliveryError::NotSent(NotSent::TopicRecreated)));
@@ -258,7 +258,7 @@ async fn f38_new_partitions_are_used_once_they_are_known() {
     let producer = producer(&mock).await;
     all_acked(&outcomes(send_all(&producer, 0..50).await).await);
     mock.grow_topic(TOPIC, 8).unwrap();
-    tokio::time::sleep(70 * SECOND).await;
+    pass(70 * SECOND).await;
     let outcomes = outcomes(send_all(&producer, 50..100).await).await;
     all_acked(&outcomes);
     assert!(outcomes.values().any(|outcome| outcome.as_ref().is_ok_and(|ack| ack.partition >= 2)));

@@ -29,24 +29,25 @@ async fn send_waits_in_turn_while_the_buffer_is_full_and_try_send_gives_the_reco
         producer_with(&mock, |builder| builder.max_message_bytes(16 * 1_024).buffer_bytes(16 * 1_024)).await;
     mock.on(Api::Produce).delay(10 * SECOND);
     let big = |n: u8| ProducerRecord::new(TOPIC, vec![n; 8_000]);
-    let mut deliveries = vec![producer.send(big(0)).await.unwrap(), producer.send(big(1)).await.unwrap()];
+    let deliveries = vec![producer.send(big(0)).await.unwrap(), producer.send(big(1)).await.unwrap()];
     let refused = producer.try_send(big(9)).unwrap_err();
     assert!(matches!(refused.cause, TrySendCause::Full), "{refused:?}");
     assert_eq!(*refused.record, big(9));
     let waiting: Vec<_> = (2..6)
         .map(|n| {
             let producer = producer.clone();
-            tokio::spawn(async move { producer.send(big(n)).await.unwrap() })
+            tokio::spawn(async move { drop(producer.send(big(n)).await.unwrap()) })
         })
         .collect();
-    tokio::time::sleep(SECOND).await;
+    pass(SECOND).await;
     assert!(waiting.iter().all(|task| !task.is_finished()), "there is no memory before the answer");
     for task in waiting {
-        deliveries.push(task.await.unwrap());
+        task.await.unwrap();
     }
     for delivery in deliveries {
         delivery.await.unwrap();
     }
+    producer.flush().await;
     let first_bytes: Vec<u8> = mock.records(TOPIC, 0).iter().map(|r| r.value.as_ref().unwrap()[0]).collect();
     assert_eq!(first_bytes, [0, 1, 2, 3, 4, 5]);
     assert_eq!(producer.metrics().buffered_bytes, 0);
@@ -146,15 +147,15 @@ async fn f41_close_is_bounded_and_accounts_for_every_record() {
     outcomes(send_all(&producer, 0..1).await).await;
     mock.on(Api::Produce).always().drop_before();
     let mut deliveries = send_all(&producer, 1..11).await;
-    tokio::time::sleep(100 * MS).await;
+    pass(100 * MS).await;
     mock.broker_ids().into_iter().for_each(|id| mock.stop_broker(id));
-    tokio::time::sleep(100 * MS).await;
+    pass(100 * MS).await;
     deliveries.extend(send_all(&producer, 11..16).await);
     let waiting = tokio::spawn({
         let producer = producer.clone();
         async move { producer.flush().await }
     });
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
     let report = producer.close(3 * SECOND).await;
     assert!(started.elapsed() < 4 * SECOND);
     assert_eq!((report.acked, report.not_sent, report.unknown), (0, 5, 10));
@@ -189,7 +190,7 @@ async fn dropped_without_close_it_sends_what_was_taken() {
     drop(producer);
     all_acked(&outcomes(deliveries).await);
     assert_eq!(log(&mock)[&0].len(), 20);
-    tokio::time::sleep(SECOND).await;
+    pass(SECOND).await;
     let connections = mock.connection_count();
     assert!(connections <= 1, "the lane is gone: {connections} connections");
 }

@@ -9,7 +9,7 @@ async fn an_idle_producer_asks_nothing_of_the_broker() {
     let producer = producer(&mock).await;
     all_acked(&outcomes(send_all(&producer, 0..10).await).await);
     let before = mock.request_count(Api::Produce);
-    tokio::time::sleep(600 * SECOND).await;
+    pass(600 * SECOND).await;
     assert_eq!(mock.request_count(Api::Produce), before);
 }
 
@@ -18,8 +18,8 @@ async fn a_record_after_a_pause_leaves_at_once() {
     let mock = mock(1, 4);
     let producer = producer_with(&mock, |builder| builder.request_gap(500 * MS)).await;
     for n in 0..5 {
-        tokio::time::sleep(SECOND).await;
-        let started = tokio::time::Instant::now();
+        pass(SECOND).await;
+        let started = Instant::now();
         producer.send(record(n)).await.unwrap().await.unwrap();
         assert!(started.elapsed() < 10 * MS, "{:?}", started.elapsed());
     }
@@ -37,7 +37,7 @@ async fn ten_thousand_a_second_over_24_partitions_take_a_thousand_requests_at_mo
             let record = ProducerRecord::new(TOPIC, n.to_string()).key(format!("session-{}", n % 997));
             deliveries.push((n, producer.send(record).await.unwrap()));
         }
-        tokio::time::sleep(MS / 2).await;
+        pass(MS / 2).await;
     }
     let outcomes = outcomes(deliveries).await;
     all_acked(&outcomes);

@@ -1,8 +1,16 @@
 //! The producer on the mock, in virtual time: what it promises, with faults in the way.
 #![cfg(feature = "mock")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a failure here is a failed test, and it looks at the virtual clock"
+)]
 
 mod faults;
 mod handle;
+mod kafka;
 mod load;
 
 use craftwire::{
@@ -11,6 +19,7 @@ use craftwire::{
     producer::{Ack, Delivery, DeliveryError, Producer, ProducerBuilder, ProducerRecord},
 };
 use std::{collections::BTreeMap, time::Duration};
+use tokio::time::Instant;
 
 const TOPIC: &str = "events";
 const MS: Duration = Duration::from_millis(1);
@@ -45,6 +54,11 @@ async fn send_all(producer: &Producer, numbers: std::ops::Range<u64>) -> Vec<(u6
         deliveries.push((n, producer.send(record(n)).await.unwrap()));
     }
     deliveries
+}
+
+/// Lets virtual time pass, with everything that happens in it.
+async fn pass(time: Duration) {
+    tokio::time::sleep_until(Instant::now() + time).await;
 }
 
 /// What became of each record.

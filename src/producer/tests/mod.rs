@@ -1,6 +1,5 @@
 //! Tests of the machines together: partitions and lanes against answers made by hand, and against a simulated broker.
 
-mod kafka;
 mod lane;
 mod partition;
 mod simulation;

@@ -1,22 +1,21 @@
 //! The producer against real Kafka, judged by Kafka's own Java client.
 
-use crate::{
-    cluster::Cluster,
-    config::HostPort,
-    net::settings::ClientConfig,
-    producer::{Delivery, Producer, ProducerConfig, ProducerRecord, Profile},
-    wire::compression::Compression,
+use craftwire::{
+    Client, Compression, Producer, ProducerRecord,
+    producer::{CloseReport, Delivery, ProducerBuilder, Profile},
 };
 use craftwire_test_support::{ReadSpec, require_kafka, shared_single};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-async fn cluster(bootstrap: &str) -> Cluster {
-    let bootstrap: Vec<HostPort> = bootstrap.split(',').map(|server| server.parse().unwrap()).collect();
-    Cluster::connect(ClientConfig::new(bootstrap)).await.unwrap()
+async fn producer(bootstrap: &str, set: impl FnOnce(ProducerBuilder) -> ProducerBuilder) -> Producer {
+    set(Client::connect(bootstrap).await.unwrap().producer()).build().await.unwrap()
 }
 
-async fn producer(bootstrap: &str, config: ProducerConfig) -> Producer {
-    Producer::start(cluster(bootstrap).await, config).await.unwrap()
+fn now_ms() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
 #[tokio::test]
@@ -24,7 +23,7 @@ async fn java_reads_keys_values_headers_and_order_as_they_were_sent() {
     require_kafka!();
     let kafka = shared_single().await;
     // Old timestamps would meet the topic's retention.
-    let base_ms = crate::net::clock::wall_clock_ms() - 1_000_000;
+    let base_ms = now_ms() - 1_000_000;
     for (profile, compression) in [
         (Profile::Durable, Compression::Snappy),
         (Profile::Realtime, Compression::Lz4),
@@ -34,8 +33,8 @@ async fn java_reads_keys_values_headers_and_order_as_they_were_sent() {
     ] {
         let topic = kafka.unique_topic("produce");
         kafka.java().create_topic(&topic, 16, 1, &[]).await;
-        let config = ProducerConfig { compression, ..ProducerConfig::of(profile) };
-        let producer = producer(kafka.bootstrap(), config).await;
+        let producer =
+            producer(kafka.bootstrap(), |builder| builder.profile(profile).compression(compression)).await;
         let mut deliveries: Vec<(usize, Delivery)> = Vec::new();
         for n in 0..COUNT {
             let record = ProducerRecord::new(topic.as_str(), format!("value {n} {}", "x".repeat(n % 300)))
@@ -54,7 +53,7 @@ async fn java_reads_keys_values_headers_and_order_as_they_were_sent() {
         let metrics = producer.metrics();
         println!("{profile:?} {compression:?}: {metrics:?}");
         assert_eq!(metrics.records_acked, u64::try_from(COUNT).unwrap());
-        assert_eq!(producer.close(Duration::from_secs(10)).await, super::super::CloseReport::default());
+        assert_eq!(producer.close(Duration::from_secs(10)).await, CloseReport::default());
         assert_eq!(producer.metrics().buffered_bytes, 0);
 
         let read = kafka.java().read(&topic, &ReadSpec::default()).await;
