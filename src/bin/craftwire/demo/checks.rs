@@ -115,16 +115,6 @@ impl Numbers {
             .and_then(|at| self.words.get(at))
             .is_some_and(|word| word.fetch_or(bit, Relaxed) & bit == 0)
     }
-
-    /// How many there are.
-    pub(crate) fn count(&self) -> u64 {
-        self.words.iter().map(|word| u64::from(word.load(Relaxed).count_ones())).sum()
-    }
-
-    /// One more than the largest that there is room for.
-    pub(crate) fn capacity(&self) -> u64 {
-        u64::try_from(self.words.len()).unwrap_or(u64::MAX).saturating_mul(64)
-    }
 }
 
 /// What a session event does to its session.
@@ -205,7 +195,6 @@ mod tests {
             checks.judge(0, Uuid::from_u128(u128::from(number)), tag, Move::Begin);
         }
         assert_eq!(checks.missing(&acked), 3);
-        assert_eq!(acked.count(), 150);
         assert!(!acked.mark(149) && !acked.mark(9_999));
     }
 }

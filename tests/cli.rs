@@ -1,0 +1,293 @@
+//! The program as its users meet it: arguments in; data, messages and an exit code out.
+#![cfg(feature = "cli")]
+
+use craftwire::mock::MockCluster;
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Command, Output, Stdio},
+};
+
+const SESSION: &str = "7d0f7c1e-52c3-4f0a-9d0b-0e6d2f5b9a12";
+
+fn craftwire(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_craftwire"));
+    command.args(args).env_remove("KAFKA_BOOTSTRAP_SERVERS").stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    craftwire(args).output().unwrap()
+}
+
+fn run_with_input(args: &[&str], input: &[u8]) -> Output {
+    let mut child =
+        craftwire(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input).unwrap();
+    drop(stdin);
+    child.wait_with_output().unwrap()
+}
+
+fn exit(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn pause(event_id: u32) -> Value {
+    json!({
+        "event_id": format!("00000000-0000-4000-8000-{event_id:012}"),
+        "event_type": "crafting.session.pause",
+        "timestamp": "2026-01-15T09:30:00Z",
+        "version": "1.0.0",
+        "source": "crafting.network",
+        "data": { "session_id": SESSION, "pause_reason": "player_afk", "of_the_future": [1, 2.50] },
+    })
+}
+
+/// A mock with both topics, served by a runtime of its own.
+struct Kafka {
+    mock: MockCluster,
+    bootstrap: String,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Kafka {
+    /// Without topics.
+    fn bare() -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let mock = runtime.block_on(async { MockCluster::builder().start().unwrap() });
+        Self { bootstrap: mock.bootstrap(), mock, _runtime: runtime }
+    }
+
+    fn start() -> Self {
+        let kafka = Self::bare();
+        assert_eq!(exit(&run(&["topics", "ensure", "--brokers", &kafka.bootstrap])), 0);
+        kafka
+    }
+
+    fn values(&self, topic: &str, partitions: i32) -> Vec<Vec<u8>> {
+        (0..partitions)
+            .flat_map(|partition| self.mock.records(topic, partition))
+            .filter_map(|record| record.value.map(|value| value.to_vec()))
+            .collect()
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    for wrong in [
+        &[][..],
+        &["dance"],
+        &["tail", "events", "--from", "yesterday", "--brokers", "127.0.0.1:1"],
+        &["tail", "events"],
+        &["topics", "describe", "--brokers", "no-port"],
+        &["demo", "--shared"],
+        &["demo", "--for", "2s", "--assert-slo"],
+    ] {
+        let output = run(wrong);
+        assert_eq!(exit(&output), 2, "{wrong:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{wrong:?}");
+    }
+    assert_eq!(exit(&run(&["--help"])), 0);
+    assert!(
+        text(&run(&["tail", "--help"]).stdout)
+            .contains("Default: latest; with --group, where the group left off")
+    );
+}
+
+#[test]
+fn an_unreachable_broker_ends_with_3_and_says_what_to_do() {
+    for command in [&["topics", "describe"][..], &["publish", "events"], &["tail", "events"], &["demo"]] {
+        let rest = ["--brokers", "127.0.0.1:1", "--connect-timeout", "300ms"];
+        let output = run(&[command, &rest].concat());
+        let stderr = text(&output.stderr);
+        assert_eq!(exit(&output), 3, "{command:?}: {stderr}");
+        assert!(
+            stderr.starts_with("error: connecting: none of the bootstrap servers 127.0.0.1:1 "),
+            "{stderr}"
+        );
+        assert!(
+            stderr.contains(": caused by ") && stderr.contains("Check that Kafka runs there"),
+            "{stderr}"
+        );
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn topics_are_made_once_and_drift_ends_with_4() {
+    let kafka = Kafka::start();
+    let brokers = ["--brokers", &kafka.bootstrap];
+    let again = run(&[&["topics", "ensure"], &brokers[..]].concat());
+    assert_eq!(exit(&again), 0);
+    assert!(text(&again.stdout).contains("game.crafting.events        unchanged          16            1"));
+}
+
+#[test]
+fn topics_that_differ_end_with_4_and_are_left_alone() {
+    let kafka = Kafka::bare();
+    kafka.mock.create_topic("game.crafting.progress", 3).unwrap();
+    let brokers = ["--brokers", &kafka.bootstrap];
+    let missing = run(&[&["topics", "describe"], &brokers[..]].concat());
+    assert_eq!(exit(&missing), 4);
+    assert!(
+        text(&missing.stdout).contains("game.crafting.events        missing"),
+        "{}",
+        text(&missing.stdout)
+    );
+
+    let table = run(&[&["topics", "ensure"], &brokers[..]].concat());
+    assert_eq!(exit(&table), 4);
+    assert!(text(&table.stdout).contains("\n  partitions: want 24, have 3\n"), "{}", text(&table.stdout));
+
+    let output = run(&[&["topics", "describe", "--json"], &brokers[..]].concat());
+    assert_eq!(exit(&output), 4);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["topics"][0]["outcome"], "unchanged");
+    assert_eq!(found["topics"][1]["outcome"], "drift");
+    let drift = found["topics"][1]["drift"].as_array().unwrap();
+    assert!(drift.contains(&json!({ "key": "partitions", "want": "24", "have": "3" })));
+}
+
+#[test]
+fn what_is_published_is_tailed_byte_for_byte_with_its_place() {
+    let kafka = Kafka::start();
+    let brokers = ["--brokers", &kafka.bootstrap];
+    let line = pause(1).to_string().replace("2.5", "2.50");
+    // No end of line at the end of the file, and a type that this version does not know.
+    let unknown = pause(2).to_string().replace("session.pause", "session.inspect");
+    let input = format!("\n{line}\r\n   \n{unknown}");
+    let published = run_with_input(&[&["publish", "events"], &brokers[..]].concat(), input.as_bytes());
+    assert_eq!(exit(&published), 0, "{}", text(&published.stderr));
+    assert_eq!(text(&published.stderr), "published 2, refused 0, failed 0\n");
+    assert!(published.stdout.is_empty());
+    assert_eq!(kafka.values("game.crafting.events", 16), [line.as_bytes(), unknown.as_bytes()]);
+
+    let tail = ["tail", "events", "--from", "earliest", "--count", "2"];
+    let tailed = run(&[&tail, &brokers[..]].concat());
+    assert_eq!(exit(&tailed), 0, "{}", text(&tailed.stderr));
+    let lines: Vec<&str> = text(&tailed.stdout).lines().collect();
+    assert!(lines[0].starts_with(line.strip_suffix('}').unwrap()), "{}", lines[0]);
+    for (offset, line) in lines.iter().enumerate() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["_kafka"]["topic"], "game.crafting.events");
+        assert_eq!(event["_kafka"]["offset"], offset);
+        assert!(event["_kafka"]["timestamp"].as_i64().unwrap() > 1_700_000_000_000);
+    }
+
+    let from_offset = run(&[&["tail", "events", "--from", "1", "--count", "1"], &brokers[..]].concat());
+    assert_eq!(text(&from_offset.stdout).lines().collect::<Vec<_>>(), lines[1..]);
+}
+
+#[test]
+fn a_group_goes_on_where_it_left_off() {
+    let kafka = Kafka::start();
+    let brokers = ["--brokers", &kafka.bootstrap];
+    let input: String = (1..=3).map(|id| format!("{}\n", pause(id))).collect();
+    let published = run_with_input(&[&["publish", "events", "-"], &brokers[..]].concat(), input.as_bytes());
+    assert_eq!(exit(&published), 0);
+    let tail = |count| {
+        let output =
+            run(&[&["tail", "events", "--group", "readers", "--count", count], &brokers[..]].concat());
+        assert_eq!(exit(&output), 0, "{}", text(&output.stderr));
+        let offset = |line: &str| serde_json::from_str::<Value>(line).unwrap()["_kafka"]["offset"].clone();
+        text(&output.stdout).lines().map(offset).collect::<Vec<_>>()
+    };
+    assert_eq!(tail("2"), [0, 1]);
+    assert_eq!(tail("1"), [2]);
+}
+
+#[test]
+fn refused_lines_are_told_by_number_path_rule_and_value() {
+    let kafka = Kafka::start();
+    let late = json!({ "data": {} });
+    let mut wrong = pause(2);
+    wrong["data"]["pause_reason"] = "bored".into();
+    let mut input = format!("{}\n{wrong}\n\nnot json\n{late}\n", pause(1)).into_bytes();
+    input.extend_from_slice(b"{\"event_id\": \"\xff\"}\n");
+    input.extend_from_slice(format!("{{\"x\": \"{}\"}}\n", "y".repeat(600_000)).as_bytes());
+    let output = run_with_input(&["publish", "events", "--brokers", &kafka.bootstrap], &input);
+    let stderr = text(&output.stderr);
+    assert_eq!(exit(&output), 4, "{stderr}");
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert!(lines[0].starts_with("line 2: data.pause_reason: must be one of player_afk, "), "{stderr}");
+    assert!(lines[0].ends_with(": \"bored\""), "{stderr}");
+    assert!(lines[1].starts_with("line 4: $: must be JSON"), "{stderr}");
+    assert_eq!(lines[2], "line 5: event_id: is required: absent");
+    assert!(lines[3].starts_with("line 6: $: must be UTF-8, and is not at byte 14: "), "{stderr}");
+    assert!(
+        lines[4].starts_with("line 7: $: must fit the largest message of game.crafting.events"),
+        "{stderr}"
+    );
+    assert_eq!(lines[5..], ["published 1, refused 5, failed 0"]);
+    assert_eq!(kafka.values("game.crafting.events", 16).len(), 1);
+}
+
+#[test]
+fn what_is_no_event_is_shown_as_it_is() {
+    let kafka = Kafka::start();
+    kafka.mock.append("game.crafting.progress", 7, None, Some(b"{\"event_id\": 7}\n\xff")).unwrap();
+    let output =
+        run(&["tail", "progress", "--from", "earliest", "--count", "1", "--brokers", &kafka.bootstrap]);
+    assert_eq!(exit(&output), 0, "{}", text(&output.stderr));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(line["_malformed"]["path"], "$");
+    assert_eq!(line["_raw"], "{\"event_id\": 7}\n\u{fffd}");
+    assert_eq!((&line["_kafka"]["partition"], &line["_kafka"]["offset"]), (&json!(7), &json!(0)));
+}
+
+#[test]
+fn a_file_that_is_not_there_ends_with_1() {
+    let output = run(&["publish", "events", "no/such/file", "--brokers", "127.0.0.1:1"]);
+    assert_eq!(exit(&output), 1);
+    assert!(text(&output.stderr).starts_with("error: opening no/such/file: "));
+}
+
+#[test]
+fn a_reader_that_stops_reading_ends_tail_quietly() {
+    let kafka = Kafka::start();
+    let mut child = craftwire(&["tail", "events", "--from", "earliest", "--brokers", &kafka.bootstrap])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let publish = |id| {
+        let line = pause(id).to_string();
+        assert_eq!(
+            exit(&run_with_input(&["publish", "events", "--brokers", &kafka.bootstrap], line.as_bytes())),
+            0
+        );
+    };
+    publish(1);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    out.read_line(&mut first).unwrap();
+    drop(out);
+    publish(2);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((exit(&ended), text(&ended.stderr)), (0, ""));
+}
+
+#[test]
+fn the_demo_on_the_mock_balances_its_books() {
+    let output = run(&["demo", "--for", "2s", "--sessions", "20", "--json"]);
+    let stderr = text(&output.stderr);
+    assert_eq!(exit(&output), 0, "{stderr}\n{}", text(&output.stdout));
+    assert!(stderr.contains("mock") && stderr.contains("kcat -b 127.0.0.1:"), "{stderr}");
+    let lines: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (summary, seconds) = lines.split_last().unwrap();
+    assert!(!seconds.is_empty() && seconds.iter().all(|second| second["kind"] == "second"));
+    assert_eq!((&summary["kind"], &summary["ok"]), (&json!("summary"), &json!(true)));
+    for topic in ["events", "progress"] {
+        let topic = &summary["topics"][topic];
+        assert!(topic["published"].as_u64().unwrap() >= 20);
+        assert_eq!(topic["published"], topic["received"]);
+        assert_eq!([&topic["lost"], &topic["duplicates"], &topic["out_of_order"]], [&json!(0); 3]);
+    }
+}
