@@ -1,5 +1,6 @@
 //! The program as its users meet it: arguments in; data, messages and an exit code out.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use craftwire::mock::MockCluster;
 use serde_json::{Value, json};

@@ -48,7 +48,7 @@ impl Run {
         let (high, low) = id.as_u64_pair();
         let run = (((high >> 16) & 0xff) << 32) | ((high & 0xfff) << 20) | ((low >> 40) & 0xf_ffff);
         let ours = high & 0xf000 == VERSION_8 && low & (0b11 << 62) == VARIANT && Self(run) == self;
-        ours.then(|| Tag {
+        ours.then_some(Tag {
             topic: if low & (1 << 61) == 0 { Topic::Events } else { Topic::Progress },
             number: low & NUMBER_MASK,
             due_us: high >> 24,
