@@ -4,7 +4,7 @@ use craftwire::{
     Client, Compression, Producer, ProducerRecord,
     producer::{CloseReport, Delivery, ProducerBuilder, Profile},
 };
-use craftwire_test_support::{ReadSpec, require_kafka, shared_single};
+use craftwire_test_support::{KafkaCluster, ReadSpec, require_kafka, shared_single};
 use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -82,3 +82,61 @@ async fn java_reads_keys_values_headers_and_order_as_they_were_sent() {
 }
 
 const COUNT: usize = 5_000;
+
+/// Three nodes at replication 3, min ISR 2; the leader of most partitions is killed under load, and comes back.
+#[tokio::test]
+async fn a_leader_killed_under_load_loses_nothing_and_doubles_nothing() {
+    require_kafka!();
+    let kafka = KafkaCluster::builder()
+        .nodes(3)
+        .set("broker.session.timeout.ms", "3000")
+        .set("broker.heartbeat.interval.ms", "500")
+        .set("replica.lag.time.max.ms", "5000")
+        .start()
+        .await;
+    let topic = "events";
+    kafka.java().create_topic(topic, 8, 3, &[("min.insync.replicas", "2")]).await;
+    kafka.wait_in_sync().await;
+    let producer = producer(&kafka.bootstrap(), |builder| builder).await;
+    let mut deliveries = Vec::new();
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    let mut n = 0_u64;
+    let mut victim = None;
+    while n < 60_000 {
+        ticks.tick().await;
+        for _ in 0..20 {
+            let record = ProducerRecord::new(topic, n.to_string()).key(format!("key-{}", n % 50));
+            deliveries.push((n, producer.send(record).await.unwrap()));
+            n += 1;
+        }
+        match n {
+            15_000 => {
+                victim = kafka.leader(topic, 0).await;
+                kafka.kill(victim.unwrap());
+            }
+            40_000 => kafka.restart_without_waiting(victim.unwrap()),
+            _ => {}
+        }
+    }
+    let mut sent = BTreeMap::new();
+    for (n, delivery) in deliveries {
+        let ack = delivery.await.unwrap();
+        sent.insert(n, ack);
+    }
+    println!("{:?}", producer.metrics());
+    producer.close(Duration::from_secs(10)).await;
+    kafka.wait_until_up().await;
+
+    let read = kafka.java().read(topic, &ReadSpec::default()).await;
+    assert_eq!(read.len(), sent.len());
+    let mut last = BTreeMap::new();
+    for record in read {
+        let n: u64 = std::str::from_utf8(record.value.as_ref().unwrap()).unwrap().parse().unwrap();
+        let ack = sent.remove(&n).unwrap_or_else(|| panic!("{n} is in the log twice"));
+        assert_eq!(ack.partition, record.partition);
+        assert!(ack.offset.is_none_or(|offset| offset == record.offset), "{n}: {ack:?}");
+        let before = last.insert(n % 50, n);
+        assert!(before.is_none_or(|before| before < n), "key {} is out of order", n % 50);
+    }
+    assert!(sent.is_empty());
+}

@@ -102,7 +102,7 @@ fn check(mock: &MockCluster, outcomes: &BTreeMap<u64, Result<Ack, DeliveryError>
                 assert!(ack.offset.is_none_or(|acked| usize::try_from(acked) == Ok(offset)), "{n}: {ack:?}");
             }
             Err(DeliveryError::NotSent(cause)) => {
-                assert!(!found.contains_key(n), "{n} was called not sent: {cause}")
+                assert!(!found.contains_key(n), "{n} was called not sent: {cause}");
             }
             Err(_) => {}
         }
