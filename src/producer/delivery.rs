@@ -30,6 +30,26 @@ pub struct Ack {
 /// # Cancel safety
 ///
 /// Safe: it may be polled again, from any task, until it is ready.
+///
+/// ```
+/// # #[cfg(feature = "mock")]
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # use craftwire::producer::ProducerRecord;
+/// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+/// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+/// # let producer = client.producer().build().await?;
+/// use craftwire::producer::DeliveryError;
+///
+/// match producer.send(ProducerRecord::new("orders", "one sword")).await?.await {
+///     Ok(ack) => println!("offset {:?}", ack.offset),
+///     Err(DeliveryError::NotSent(cause)) => println!("send it again if you like: {cause}"),
+///     Err(DeliveryError::Unknown(cause)) => println!("it may be written: {cause}"),
+///     Err(other) => return Err(other.into()),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping a delivery is fine, but then nobody learns whether the record was written"]
 pub struct Delivery {

@@ -53,6 +53,23 @@ use tokio::{task::JoinHandle, time::timeout};
 ///
 /// Dropping the last clone sends what was taken, in the background, and tells nobody how that went; [`close`](Self::close)
 /// does.
+///
+/// ```
+/// # #[cfg(feature = "mock")]
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # use craftwire::producer::ProducerRecord;
+/// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+/// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+/// let producer = client.producer().build().await?;
+/// let record = ProducerRecord::new("orders", "one sword").key("player-7");
+/// let delivery = producer.send(record).await?; // it is taken
+/// let ack = delivery.await?; // it is written
+/// println!("partition {}, offset {:?}", ack.partition, ack.offset);
+/// producer.close(std::time::Duration::from_secs(10)).await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Producer(Arc<Handle>);
 
@@ -84,6 +101,25 @@ impl Producer {
     /// # Cancel safety
     ///
     /// Safe: a future that is dropped before it is ready has not taken the record.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # use craftwire::producer::ProducerRecord;
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// # let producer = client.producer().build().await?;
+    /// let mut deliveries = Vec::new();
+    /// for n in 0..100 {
+    ///     deliveries.push(producer.send(ProducerRecord::new("orders", n.to_string())).await?);
+    /// }
+    /// for delivery in deliveries {
+    ///     delivery.await?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn send(&self, record: ProducerRecord) -> Result<Delivery, SendError> {
         let topic = self.topic(&record.topic).await?;
         let headers = record.borrowed_headers();
@@ -96,6 +132,26 @@ impl Producer {
     ///
     /// [`TrySendError`] gives the record back, with the reason: the memory is used up, the topic's partitions are not known
     /// yet (they will be, soon: see [`prepare`](Self::prepare)), or it cannot be taken at all.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # use craftwire::producer::ProducerRecord;
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// # let producer = client.producer().build().await?;
+    /// use craftwire::producer::TrySendCause;
+    ///
+    /// producer.prepare("orders").await?;
+    /// match producer.try_send(ProducerRecord::new("orders", "one sword")) {
+    ///     Ok(delivery) => drop(delivery), // nobody needs the answer
+    ///     Err(error) if matches!(error.cause, TrySendCause::Full) => println!("dropped: {:?}", error.record),
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_send(&self, record: ProducerRecord) -> Result<Delivery, TrySendError> {
         let tried = self.try_topic(&record.topic).and_then(|topic| {
             let headers = record.borrowed_headers();
@@ -114,6 +170,19 @@ impl Producer {
     /// # Cancel safety
     ///
     /// Safe.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # use craftwire::producer::ProducerRecord;
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// # let producer = client.producer().build().await?;
+    /// producer.prepare("orders").await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn prepare(&self, topic: &str) -> Result<(), SendError> {
         self.topic(topic).await.map(drop)
     }
@@ -123,6 +192,21 @@ impl Producer {
     /// # Cancel safety
     ///
     /// Safe.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # use craftwire::producer::ProducerRecord;
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// # let producer = client.producer().build().await?;
+    /// let delivery = producer.send(ProducerRecord::new("orders", "one sword")).await?;
+    /// producer.flush().await;
+    /// assert!(delivery.outcome().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn flush(&self) {
         let outstanding = self.0.shared.outstanding();
         settle_all(outstanding.into_iter().map(|(batch, _)| batch).collect()).await;
@@ -136,6 +220,21 @@ impl Producer {
     /// # Cancel safety
     ///
     /// Dropping it leaves the producer closed to new records, and those taken on their way.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # use craftwire::producer::ProducerRecord;
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// # let producer = client.producer().build().await?;
+    /// drop(producer.send(ProducerRecord::new("orders", "one sword")).await?);
+    /// let report = producer.close(std::time::Duration::from_secs(10)).await;
+    /// assert_eq!((report.acked, report.not_sent, report.unknown), (1, 0, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn close(&self, within: Duration) -> CloseReport {
         let shared = &self.0.shared;
         shared.close_intake();
@@ -262,6 +361,21 @@ impl ProducerBuilder {
     /// # Cancel safety
     ///
     /// Safe: nothing is left behind.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # use craftwire::producer::ProducerRecord;
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// use craftwire::producer::Profile;
+    ///
+    /// let producer = client.producer().profile(Profile::Realtime).buffer_bytes(8 << 20).build().await?;
+    /// # drop(producer);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn build(self) -> Result<Producer, StartError> {
         Producer::start(self.cluster, self.config).await
     }

@@ -236,12 +236,12 @@ impl PartitionQueue {
                 let more = (2 * open.grant.bytes()).clamp(len, batch_bytes) - open.grant.bytes();
                 let grant = extra.take().or_else(|| memory.try_grant(more));
                 let Some(grant) = grant else {
-                    return Err(Refused::NeedMemory(more.max(lone_len(record))));
+                    return Err(Refused::NeedMemory(more.max(BatchBuilder::lone_len(record))));
                 };
                 open.grant.add(grant);
             }
             _ => {
-                let lone = lone_len(record);
+                let lone = BatchBuilder::lone_len(record);
                 if lone > self.limits.max_message_bytes {
                     return Err(Refused::TooLarge(lone));
                 }
@@ -515,11 +515,6 @@ impl PartitionQueue {
             (None, Some(_)) | (Some(_), None) => true,
         }
     }
-}
-
-/// The bytes of a batch with this record only.
-fn lone_len(record: &RecordParts<'_>) -> usize {
-    BATCH_HEADER_BYTES + BatchBuilder::with_capacity(BATCH_HEADER_BYTES).record_len(record)
 }
 
 /// What a batch starts with at least.

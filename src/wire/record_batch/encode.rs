@@ -64,6 +64,13 @@ impl BatchBuilder {
         zigzag_len(signed(body_len)) + body_len
     }
 
+    /// The bytes of a batch that holds this record only, uncompressed.
+    pub(crate) fn lone_len(record: &RecordParts<'_>) -> usize {
+        let empty =
+            Self { buffer: BytesMut::new(), record_count: 0, base_timestamp_ms: -1, max_timestamp_ms: -1 };
+        BATCH_HEADER_BYTES + empty.record_len(record)
+    }
+
     /// Adds a record. Time stamps may go backwards.
     pub(crate) fn append(&mut self, record: &RecordParts<'_>) {
         let layout = self.layout(record);
