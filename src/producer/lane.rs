@@ -375,6 +375,9 @@ impl Lane for ProduceLane {
             self.lose(request, now);
         }
         self.forget_moved();
+        // Nobody polls a lane that needs no connection: what is listed next has to wake it, or lies there for ever.
+        // If something was listed already, the lane connects anyway.
+        let _nothing_listed = self.door.rest(Rest::Listed);
         self.outside.refresh();
     }
 

@@ -11,6 +11,7 @@ use crate::{
         partition::Notice,
     },
 };
+use futures_util::FutureExt;
 
 struct Rig {
     door: Arc<Door>,
@@ -197,6 +198,18 @@ fn when_a_connection_ends_its_batches_are_sent_again_on_the_next() {
     let again = rig.poll().unwrap();
     assert_eq!(batches_of(&again), batches_of(&request));
     assert_eq!(rig.counters.snapshot(0).requests_in_flight, 1);
+}
+
+#[test]
+fn an_idle_lane_without_a_connection_is_woken_by_what_is_listed_next() {
+    let mut rig = Rig::new(1, settings());
+    rig.lane.handle_disconnected(&ConnectionError::Closed, rig.now);
+    assert!(!rig.lane.wants_connection());
+    let waker = rig.door.waker();
+    assert!(waker.woken().now_or_never().is_none());
+    rig.append(0, 0, 10);
+    assert!(waker.woken().now_or_never().is_some(), "its task sleeps until it is woken");
+    assert!(rig.lane.wants_connection());
 }
 
 #[test]
