@@ -2,8 +2,78 @@
 
 pub use crate::wire::{api::fuzz::check_response, record_batch::fuzz::check_record_batch};
 
+use crate::{
+    error::DecodeError,
+    wire::{
+        compression::{Compression, Compressor, Decompressor},
+        record_batch::{BatchBuilder, ProducerStamp, RecordParts, walk},
+    },
+};
+use bytes::Bytes;
+
 /// Reads any bytes as an event of either topic: no panic, small errors, and what was read reads the same after it was
 /// written.
 pub fn check_event_json(data: &[u8]) {
     crate::crafting::check_event_json(data);
 }
+
+/// One record as a producer appends it: key, value, and headers by name.
+#[derive(Debug, Clone)]
+pub struct BenchRecord {
+    /// The key.
+    pub key: Bytes,
+    /// The value.
+    pub value: Bytes,
+    /// The headers.
+    pub headers: Vec<(&'static str, Bytes)>,
+}
+
+/// Record batches as the producer makes and the consumer reads them, with the state that each keeps between batches.
+#[derive(Default)]
+#[expect(missing_debug_implementations, reason = "for benches")]
+pub struct BatchCodec {
+    compressor: Compressor,
+    decompressor: Decompressor,
+}
+
+impl BatchCodec {
+    /// Appends every record to a batch of the given capacity, and seals it.
+    pub fn encode(&mut self, records: &[BenchRecord], capacity: usize, codec: Compression) -> Bytes {
+        let mut batch = BatchBuilder::with_capacity(capacity);
+        let mut headers = Vec::with_capacity(4);
+        for record in records {
+            headers.clear();
+            headers.extend(record.headers.iter().map(|(name, value)| (*name, Some(&value[..]))));
+            batch.append(&RecordParts {
+                key: Some(&record.key),
+                value: Some(&record.value),
+                headers: &headers,
+                timestamp_ms: 1_767_225_600_000,
+            });
+        }
+        let stamp = ProducerStamp { producer_id: 1, producer_epoch: 0, base_sequence: 0 };
+        batch.seal(codec, stamp, &mut self.compressor).bytes
+    }
+
+    /// Walks the batches, opens each, and looks at every record; returns how many there were, and the bytes of their keys
+    /// and values.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the bytes.
+    pub fn decode(&mut self, batches: &Bytes) -> Result<(usize, usize), DecodeError> {
+        let (mut count, mut bytes) = (0, 0);
+        for batch in walk(batches.clone()) {
+            let open = batch?.open(LIMIT_BYTES, &mut self.decompressor)?;
+            for record in open.records() {
+                let record = record?;
+                count += 1;
+                bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+            }
+        }
+        Ok((count, bytes))
+    }
+}
+
+/// What a batch may decompress to.
+const LIMIT_BYTES: usize = 64 << 20;
