@@ -115,6 +115,17 @@ pub(crate) struct DriverWork {
     pub(crate) retry_at: Option<Instant>,
 }
 
+/// Whether records may be handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HandOut {
+    /// Yes; an ack of the first covers the offsets from here on.
+    Covers { from: i64 },
+    /// Not now; the reader is woken when it may ask again.
+    NotNow,
+    /// Never: their reading has ended.
+    Ended,
+}
+
 /// An offset that is to be committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CommitEntry {
@@ -154,6 +165,8 @@ pub(crate) struct Core {
     commit_noticed: bool,
     /// What is to be committed shall not wait for the interval.
     commit_urgent: bool,
+    /// Nothing is handed out after this time.
+    lease_until: Option<Instant>,
     is_closed: bool,
 }
 
@@ -173,6 +186,7 @@ impl Core {
             is_full: false,
             commit_noticed: false,
             commit_urgent: false,
+            lease_until: None,
             is_closed: false,
         }
     }
@@ -281,6 +295,11 @@ impl Core {
     }
 
     // --- Positions ----------------------------------------------------------------------------------------------
+
+    /// What is fetched and not handed out.
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.buffer.bytes()
+    }
 
     fn start_at(&mut self, id: AssignmentId, offset: i64, leader_epoch: i32, committed: Option<i64>) {
         let serial = self.partitions.next_serial();
@@ -640,17 +659,36 @@ impl Core {
         Some((state.tracker.position(), origin, state.name.clone()))
     }
 
-    /// Records up to `last_offset` are handed out now. Gives the start of the range that their ack covers, or `None`
-    /// if the reading has ended and nothing of it may be handed out.
+    /// Records up to `last_offset` are handed out now, unless the answer says otherwise.
     pub(crate) fn hand_out(
         &mut self,
         id: AssignmentId,
         serial: u64,
         last_offset: i64,
         leader_epoch: i32,
-    ) -> Option<i64> {
-        let state = self.partitions.current(id, serial)?;
-        Some(state.tracker.hand_out(last_offset.saturating_add(1), leader_epoch))
+        now: Instant,
+    ) -> HandOut {
+        if self.lease_until.is_some_and(|until| until <= now) {
+            // The coordinator will say, in a moment, that all is lost; or that it is not.
+            self.wakes.coordinator = true;
+            return HandOut::NotNow;
+        }
+        match self.partitions.current(id, serial) {
+            Some(state) => {
+                let covers_from = state.tracker.hand_out(last_offset.saturating_add(1), leader_epoch);
+                HandOut::Covers { from: covers_from }
+            }
+            None => HandOut::Ended,
+        }
+    }
+
+    /// Until when the group is known to count on this member. A process that was stopped for longer than that hands
+    /// out nothing when it goes on, however its tasks are scheduled.
+    pub(crate) fn set_lease(&mut self, until: Option<Instant>) {
+        if self.lease_until != until {
+            self.lease_until = until;
+            self.wakes.reader = true;
+        }
     }
 
     /// A batch was passed, all its records handed out before. `false`: the reading has ended.

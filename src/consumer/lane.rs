@@ -17,7 +17,7 @@ use crate::{
     net::{Lane, Request, Versions},
     wire::{
         ApiKey,
-        api::fetch::{FetchPartitionResponse, FetchRequest},
+        api::fetch::{FetchPartitionResponse, FetchRequest, FetchResponse},
         record_batch::walk,
         request::{Body, decode_response},
     },
@@ -78,6 +78,64 @@ impl FetchLane {
         configured.min(patience).min(WITHHOLDING_WAIT_MAX)
     }
 
+    /// The next fetch, if one shall go out now; it counts as unanswered.
+    pub(super) fn next_fetch(&mut self, now: Instant) -> Option<(FetchRequest, Duration)> {
+        if self.in_flight.is_some() || self.blocked_until.is_some_and(|at| at > now) {
+            return None;
+        }
+        let (wants, config) = self.shared.with(|core| (core.wants(self.broker, now), core.config.clone()));
+        let Wants { wanted, max_bytes, is_withholding, retry_at } = wants;
+        self.look_again_at = retry_at;
+        if wanted.is_empty() {
+            return None;
+        }
+        // A partition that backs off must not wait for the others' data either.
+        self.is_withholding = is_withholding || retry_at.is_some();
+        let max_wait = self.max_wait(config.fetch_max_wait);
+        let session = self.session.build(wanted);
+        self.last_token += 1;
+        self.in_flight = Some(self.last_token);
+        let request = FetchRequest {
+            max_wait_ms: i32::try_from(max_wait.as_millis()).unwrap_or(i32::MAX),
+            min_bytes: config.fetch_min_bytes,
+            max_bytes,
+            isolation_level: config.isolation,
+            session_id: session.session_id,
+            session_epoch: session.session_epoch,
+            topics: session.topics,
+            forgotten: session.forgotten,
+            rack_id: String::new(),
+        };
+        Some((request, max_wait))
+    }
+
+    pub(super) fn handle_fetch(&mut self, answer: FetchResponse, now: Instant) {
+        self.in_flight = None;
+        if !self.session.handle_answer(answer.error, answer.session_id) {
+            tracing::debug!(error = %answer.error, broker = self.broker, "the fetch session starts again");
+            self.back_off(now);
+            return;
+        }
+        self.failures = 0;
+        let throttle = Duration::from_millis(u64::try_from(answer.throttle_time_ms).unwrap_or(0));
+        self.blocked_until = (!throttle.is_zero()).then(|| now + throttle.min(THROTTLE_MAX));
+        let mut seen = BTreeSet::new();
+        let mut fetched = Vec::new();
+        let mut has_data = false;
+        for topic in answer.topics {
+            for partition in topic.partitions {
+                let Some(told) = self.session.told(topic.topic_id, partition.index) else { continue };
+                if seen.insert((topic.topic_id, partition.index)) {
+                    has_data |= !partition.records.is_empty();
+                    fetched.push(take_in(told, partition));
+                }
+            }
+        }
+        self.idle_answers = if has_data { 0 } else { self.idle_answers.saturating_add(1) };
+        let endpoints = answer.node_endpoints.into();
+        self.shared.with(|core| core.handle_fetched(self.broker, fetched, &endpoints, now));
+    }
+
     fn back_off(&mut self, now: Instant) {
         self.blocked_until = Some(now + retry_delay(self.failures, u64::from(self.broker.unsigned_abs())));
         self.failures = self.failures.saturating_add(1);
@@ -95,72 +153,26 @@ impl Lane for FetchLane {
 
     fn poll_request(&mut self, now: Instant) -> Option<Request> {
         let version = self.version?;
-        if self.in_flight.is_some() || self.blocked_until.is_some_and(|at| at > now) {
-            return None;
-        }
-        let (wants, config) = self.shared.with(|core| (core.wants(self.broker, now), core.config.clone()));
-        let Wants { wanted, max_bytes, is_withholding, retry_at } = wants;
-        self.look_again_at = retry_at;
-        if wanted.is_empty() {
-            return None;
-        }
-        // A partition that backs off must not wait for the others' data either.
-        self.is_withholding = is_withholding || retry_at.is_some();
-        let max_wait = self.max_wait(config.fetch_max_wait);
-        let session = self.session.build(wanted);
-        let request = FetchRequest {
-            max_wait_ms: i32::try_from(max_wait.as_millis()).unwrap_or(i32::MAX),
-            min_bytes: config.fetch_min_bytes,
-            max_bytes,
-            isolation_level: config.isolation,
-            session_id: session.session_id,
-            session_epoch: session.session_epoch,
-            topics: session.topics,
-            forgotten: session.forgotten,
-            rack_id: String::new(),
-        };
-        let body = match Body::encode(&request, version) {
-            Ok(body) => body,
+        let (request, max_wait) = self.next_fetch(now)?;
+        match Body::encode(&request, version) {
+            Ok(body) => {
+                Some(Request { token: self.last_token, body, timeout: max_wait + self.request_timeout })
+            }
             Err(error) => {
                 tracing::error!(%error, broker = self.broker, "a fetch cannot be written");
+                self.in_flight = None;
                 self.session.handle_lost();
                 self.back_off(now);
-                return None;
+                None
             }
-        };
-        self.last_token += 1;
-        self.in_flight = Some(self.last_token);
-        Some(Request { token: self.last_token, body, timeout: max_wait + self.request_timeout })
+        }
     }
 
     fn handle_response(&mut self, token: u64, frame: Bytes, now: Instant) -> Result<(), ConnectionError> {
         let Some(version) = self.version.filter(|_| self.in_flight == Some(token)) else { return Ok(()) };
-        self.in_flight = None;
         let answer = decode_response::<FetchRequest>(version, frame)
             .map_err(|source| ConnectionError::Protocol { api: ApiKey::Fetch.name(), source })?;
-        let throttle = Duration::from_millis(u64::try_from(answer.throttle_time_ms).unwrap_or(0));
-        if !self.session.handle_answer(answer.error, answer.session_id) {
-            tracing::debug!(error = %answer.error, broker = self.broker, "the fetch session starts again");
-            self.back_off(now);
-            return Ok(());
-        }
-        self.failures = 0;
-        self.blocked_until = (!throttle.is_zero()).then(|| now + throttle.min(THROTTLE_MAX));
-        let mut seen = BTreeSet::new();
-        let mut fetched = Vec::new();
-        let mut has_data = false;
-        for topic in answer.topics {
-            for partition in topic.partitions {
-                let Some(told) = self.session.told(topic.topic_id, partition.index) else { continue };
-                if seen.insert((topic.topic_id, partition.index)) {
-                    has_data |= !partition.records.is_empty();
-                    fetched.push(take_in(told, partition));
-                }
-            }
-        }
-        self.idle_answers = if has_data { 0 } else { self.idle_answers.saturating_add(1) };
-        let endpoints = answer.node_endpoints.into();
-        self.shared.with(|core| core.handle_fetched(self.broker, fetched, &endpoints, now));
+        self.handle_fetch(answer, now);
         Ok(())
     }
 

@@ -25,6 +25,8 @@ mod shared;
 mod start;
 #[cfg(test)]
 mod test_batches;
+#[cfg(test)]
+mod tests;
 
 pub use acker::Acker;
 pub use builder::ConsumerBuilder;
@@ -34,7 +36,7 @@ pub use event::ConsumerEvent;
 pub use record::{ConsumerRecord, Headers, RecordRef, Records, RecordsIter, TopicPartition};
 pub use start::StartFrom;
 
-use crate::{cluster::Cluster, error::RequestError};
+use crate::{cluster::Cluster, error::RequestError, net::clock};
 use config::ConsumerConfig;
 use driver::Driver;
 use futures_core::Stream;
@@ -49,7 +51,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -135,14 +137,15 @@ impl Consumer {
     fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
-        next: impl Fn(&mut Reader) -> Next<T>,
+        next: impl Fn(&mut Reader, Instant) -> Next<T>,
     ) -> Poll<Option<Result<T, ConsumeError>>> {
         let coop = ready!(coop::poll_proceed(cx));
-        let mut came = next(&mut self.reader);
+        let now = clock::now();
+        let mut came = next(&mut self.reader, now);
         if matches!(came, Next::Nothing) {
             // Something may have come before the waker was in place.
             self.shared.wait_for_records(cx.waker());
-            came = next(&mut self.reader);
+            came = next(&mut self.reader, now);
         }
         let ready = match came {
             Next::Nothing => return Poll::Pending,
@@ -270,12 +273,15 @@ impl Consumer {
     ///
     /// Dropping it leaves the closing to the background.
     pub async fn close_within(mut self, within: Duration) -> Result<(), CommitError> {
-        self.shared.with(core::Core::close);
-        let Some(mut group) = self.group.take() else { return Ok(()) };
+        let group = self.group.take();
         let (answer, answered) = oneshot::channel();
-        let is_there = group.commands.send(Command::Commit(answer)).is_ok();
-        let is_told = group.commands.send(Command::Close).is_ok();
-        if !(is_there && is_told) {
+        let is_told = group.as_ref().is_some_and(|group| {
+            let asks = group.commands.send(Command::Commit(answer));
+            asks.and(group.commands.send(Command::Close)).is_ok()
+        });
+        self.shared.with(core::Core::close);
+        let Some(mut group) = group else { return Ok(()) };
+        if !is_told {
             // The task has ended already, after an error that was reported.
             return Err(CommitError::Closed);
         }

@@ -5,6 +5,7 @@
 
 use super::{
     buffer::Chunk,
+    core::HandOut,
     error::ConsumeError,
     record::{ConsumerRecord, Records, Rest},
     shared::Shared,
@@ -16,7 +17,7 @@ use crate::{
         record_batch::{OpenBatch, RawBatch},
     },
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// What the reader has for its caller.
 pub(crate) enum Next<T> {
@@ -59,7 +60,7 @@ impl Reader {
     }
 
     /// The next batch, or what is left of the one that is handed out record by record.
-    pub(crate) fn next_batch(&mut self) -> Next<Records> {
+    pub(crate) fn next_batch(&mut self, now: Instant) -> Next<Records> {
         loop {
             let open = match self.open.take() {
                 Some(open) if !open.rest.is_empty() => open,
@@ -70,21 +71,30 @@ impl Reader {
                     Next::Closed => return Next::Closed,
                 },
             };
-            let records = open.records.narrowed_to(open.rest);
+            let Open { records, rest, serial } = open;
             let (assignment, epoch) = (records.origin().assignment, records.leader_epoch());
-            let covers_from = self.shared.with(|core| {
-                let from = core.hand_out(assignment, open.serial, records.last_offset(), epoch)?;
-                core.step_over(assignment, open.serial, records.next_offset(), epoch);
-                Some(from)
+            let hand_out = self.shared.with(|core| {
+                let hand_out = core.hand_out(assignment, serial, records.last_offset(), epoch, now);
+                if matches!(hand_out, HandOut::Covers { .. }) {
+                    core.step_over(assignment, serial, records.next_offset(), epoch);
+                }
+                hand_out
             });
-            if let Some(covers_from) = covers_from {
-                return Next::Item(records.with_covers_from(covers_from));
+            match hand_out {
+                HandOut::Covers { from } => {
+                    return Next::Item(records.narrowed_to(rest).with_covers_from(from));
+                }
+                HandOut::NotNow => {
+                    self.open = Some(Open { records, rest, serial });
+                    return Next::Nothing;
+                }
+                HandOut::Ended => {}
             }
         }
     }
 
     /// The next record.
-    pub(crate) fn next_record(&mut self) -> Next<ConsumerRecord> {
+    pub(crate) fn next_record(&mut self, now: Instant) -> Next<ConsumerRecord> {
         loop {
             let Some(open) = &mut self.open else {
                 match self.open_next() {
@@ -95,25 +105,31 @@ impl Reader {
                 }
                 continue;
             };
-            let Some(record) = open.rest.next(&open.records) else {
+            let mut rest = open.rest.clone();
+            let Some(record) = rest.next(&open.records) else {
                 self.open = None;
                 continue;
             };
             let (assignment, epoch) = (open.records.origin().assignment, open.records.leader_epoch());
-            let (offset, is_last) = (record.offset(), open.rest.is_empty());
-            let covers_from = self.shared.with(|core| {
-                let from = core.hand_out(assignment, open.serial, offset, epoch)?;
-                if is_last {
+            let (offset, is_last) = (record.offset(), rest.is_empty());
+            let hand_out = self.shared.with(|core| {
+                let hand_out = core.hand_out(assignment, open.serial, offset, epoch, now);
+                if is_last && matches!(hand_out, HandOut::Covers { .. }) {
                     core.step_over(assignment, open.serial, open.records.next_offset(), epoch);
                 }
-                Some(from)
+                hand_out
             });
-            let owned = covers_from.map(|covers_from| record.to_owned().with_covers_from(covers_from));
-            if is_last || owned.is_none() {
-                self.open = None;
-            }
-            if let Some(owned) = owned {
-                return Next::Item(owned);
+            match hand_out {
+                HandOut::Covers { from } => {
+                    let owned = record.to_owned().with_covers_from(from);
+                    open.rest = rest;
+                    if is_last {
+                        self.open = None;
+                    }
+                    return Next::Item(owned);
+                }
+                HandOut::NotNow => return Next::Nothing,
+                HandOut::Ended => self.open = None,
             }
         }
     }

@@ -204,7 +204,9 @@ impl Coordinator {
     /// Does all that can be done now.
     fn step(&mut self, topology: &watch::Receiver<Arc<Topology>>, now: Instant) {
         self.find_coordinator(now);
-        let (is_noticed, is_urgent) = self.shared.with(|core| core.commit_notice());
+        let ((is_noticed, is_urgent), is_closed) =
+            self.shared.with(|core| (core.commit_notice(), core.is_closed()));
+        self.is_closing |= is_closed;
         if is_noticed {
             self.commits.handle_notice(is_urgent, now);
         }
@@ -213,6 +215,9 @@ impl Coordinator {
         }
         while let Some(action) = self.membership.as_mut().and_then(|membership| membership.poll_action(now)) {
             self.perform(action, now);
+        }
+        if let Some(membership) = &self.membership {
+            self.shared.with(|core| core.set_lease(membership.fenced_at()));
         }
         self.resolve(&topology.borrow());
         self.revoke_step(now);

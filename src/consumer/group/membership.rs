@@ -187,7 +187,7 @@ impl Membership {
             member_id: self.member_id.clone(),
             member_epoch: if leaves { LEAVE_EPOCH } else { self.epoch },
             instance_id: None,
-            rack_id: self.config.rack.as_ref().filter(|_| joins).map(|rack| rack.to_string()),
+            rack_id: self.config.rack.as_ref().filter(|_| tells_all && !leaves).map(|rack| rack.to_string()),
             rebalance_timeout_ms: if tells_all && !leaves {
                 i32::try_from(self.config.rebalance_timeout.as_millis()).unwrap_or(i32::MAX)
             } else {
@@ -392,7 +392,8 @@ impl Membership {
         self.next_heartbeat_at = Some(now + self.backoff.next_delay());
     }
 
-    fn fenced_at(&self) -> Option<Instant> {
+    /// Until when the group is known to count on this member, `None` outside of a membership.
+    pub(crate) fn fenced_at(&self) -> Option<Instant> {
         let good_since = self.good_since.filter(|_| self.state != State::Leaving)?;
         Some(good_since + self.config.session_timeout)
     }
