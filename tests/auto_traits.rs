@@ -10,6 +10,10 @@ use craftwire::{
         UnknownEvent,
     },
     error::{ConnectionError, DecodeError, EncodeError, ErrorCode, RequestError},
+    producer::{
+        Ack, CloseReport, Delivery, DeliveryError, NotSent, Producer, ProducerBuilder, ProducerMetrics,
+        ProducerRecord, SendError, StartError, TrySendError, Unknown,
+    },
 };
 use std::error::Error;
 
@@ -44,6 +48,25 @@ fn values_travel_between_threads() {
     is_portable::<PartitionLag>();
     is_portable::<TopicInfo>();
     is_cloneable::<ErrorCode>();
+}
+
+#[test]
+fn producing_works_across_tasks() {
+    is_portable::<Producer>();
+    is_portable::<ProducerBuilder>();
+    is_portable::<ProducerRecord>();
+    is_portable::<ProducerMetrics>();
+    is_portable::<Delivery>();
+    is_portable::<Ack>();
+    is_portable::<CloseReport>();
+    is_cloneable::<Producer>();
+    is_cloneable::<ProducerRecord>();
+    is_error::<DeliveryError>();
+    is_error::<NotSent>();
+    is_error::<SendError>();
+    is_error::<StartError>();
+    is_error::<TrySendError>();
+    is_error::<Unknown>();
 }
 
 #[test]

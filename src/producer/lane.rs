@@ -85,7 +85,7 @@ pub(crate) struct ProduceLane {
     compressor: Compressor,
     /// `None` while there is no connection.
     version: Option<i16>,
-    /// No connection was made yet: the first is made ahead of the first record.
+    /// No connection was tried yet: the first is made ahead of the first record.
     cold: bool,
     ready: VecDeque<Arc<PartitionSlot>>,
     /// Partitions that wait for a retry.
@@ -371,6 +371,8 @@ impl Lane for ProduceLane {
         tracing::debug!(broker = self.door.broker_id(), %cause, "the produce connection ended");
         self.version = None;
         self.wake_at = None;
+        // A broker that leads nothing any more is not worth further attempts.
+        self.cold = false;
         while let Some(request) = self.in_flight.pop_front() {
             self.lose(request, now);
         }

@@ -43,13 +43,20 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    task::{JoinHandle, coop::consume_budget},
+    time::timeout,
+};
 
 /// Publishes records. Cheap to clone; all clones are one producer.
 ///
 /// Every record is written once and waits for all in-sync replicas, records of one partition stay in the order in which
 /// they were taken, and each has one outcome: written, surely not written, or unknown (see [`DeliveryError`]).
 /// Retries, leader changes and reconnects happen inside.
+///
+/// One request to a broker carries all partitions that have records, and its answer waits for the slowest of them: while
+/// one partition lacks in-sync replicas, records of the others on that broker are acked later too. Records whose age counts
+/// are best sent by a producer of their own, which has connections of its own.
 ///
 /// Dropping the last clone sends what was taken, in the background, and tells nobody how that went; [`close`](Self::close)
 /// does.
@@ -295,6 +302,8 @@ impl Producer {
         partition: Option<i32>,
         record: &RecordParts<'_>,
     ) -> Result<Delivery, SendError> {
+        // A task that sends in a loop would keep its thread, and the connections' tasks behind it, until memory is used up.
+        consume_budget().await;
         let shared = &self.0.shared;
         let slot = topic.place(partition, record.key, record_bytes(record))?;
         let mut extra = None;

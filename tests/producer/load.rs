@@ -48,3 +48,13 @@ async fn ten_thousand_a_second_over_24_partitions_take_a_thousand_requests_at_mo
     assert!(requests <= 1_000 * slices / 1_000, "{requests}");
     assert_eq!(metrics.requests, requests);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_only_sends_does_not_hold_its_first_records_back() {
+    let mock = mock(1, 1);
+    let producer = producer(&mock).await;
+    let deliveries = send_all(&producer, 0..2_000).await;
+    // Nothing was awaited but `send`, and there is one thread.
+    assert!(deliveries[0].1.outcome().is_some());
+    all_acked(&outcomes(deliveries).await);
+}
