@@ -105,7 +105,8 @@ impl Players {
         self.schedule.push(Reverse((due_us + UPDATE_US, who)));
         if let Some(mut session) = self.take(who) {
             let mut events = Vec::new();
-            while let Some(event) = session.next_event(due_us, self.wall_clock_ms(due_us), &mut self.random) {
+            while let Some(event) = session.next_event(due_us, self.time_of_day_ms(due_us), &mut self.random)
+            {
                 events.push(event);
             }
             let (update, begins) = session.progress(due_us);
@@ -122,7 +123,7 @@ impl Players {
 
     fn play_unwatched(&mut self, due_us: u64, who: u32) {
         let Some(mut session) = self.take(who) else { return };
-        if let Some(event) = session.next_event(due_us, self.wall_clock_ms(due_us), &mut self.random) {
+        if let Some(event) = session.next_event(due_us, self.time_of_day_ms(due_us), &mut self.random) {
             self.send(due_us, event);
         }
         match session.next_event_us() {
@@ -167,7 +168,7 @@ impl Players {
         }
     }
 
-    fn wall_clock_ms(&self, due_us: u64) -> i64 {
+    fn time_of_day_ms(&self, due_us: u64) -> i64 {
         self.plan.started_ms.saturating_add_unsigned(due_us / 1000)
     }
 }

@@ -86,13 +86,13 @@ impl Session {
     pub(crate) fn next_event(
         &mut self,
         now_us: u64,
-        wall_clock_ms: i64,
+        time_of_day_ms: i64,
         random: &mut Random,
     ) -> Option<SessionEvent> {
         if self.next_event_us()? > now_us {
             return None;
         }
-        let time = Timestamp::from_unix_millis(wall_clock_ms).ok();
+        let time = Timestamp::from_unix_millis(time_of_day_ms).ok();
         Some(match (self.stage, self.pause) {
             (Stage::Running, Some(pause)) => {
                 self.stage = Stage::Paused;
