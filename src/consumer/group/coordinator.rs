@@ -166,7 +166,8 @@ impl Coordinator {
                         self.handle(done, clock::now());
                     }
                 }
-                command = commands.recv() => match command {
+                // Once closed, the channel is always ready with its end: it must not be asked again.
+                command = commands.recv(), if !self.is_closing => match command {
                     Some(Command::Commit(answer)) => self.handle_commit_asked(answer, clock::now()),
                     // Nobody is left to ask for more.
                     Some(Command::Close) | None => self.is_closing = true,
