@@ -11,6 +11,24 @@ use std::sync::Arc;
 /// An ack says that a record needs not be given to anybody again. What is committed is the prefix of each partition
 /// that is acked whole, so acks may come in any order, and a record that is never acked holds its partition's commits
 /// back.
+///
+/// ```
+/// # #[cfg(feature = "mock")]
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+/// # mock.append("orders", 0, None, Some(b"one sword"))?;
+/// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+/// # let mut consumer = client.consumer().group("smiths").topics(["orders"]).build().await?;
+/// # let record = consumer.recv().await.ok_or("closed")??;
+/// let acker = consumer.acker();
+/// tokio::spawn(async move {
+///     println!("{:?}", record.value());
+///     acker.ack(&record);
+/// });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Acker {
     pub(super) shared: Arc<Shared>,

@@ -161,6 +161,21 @@ impl ConsumerBuilder {
     /// # Cancel safety
     ///
     /// Safe: dropped before it returns, nothing was started.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # mock.append("orders", 0, None, Some(b"one sword"))?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// use craftwire::consumer::StartFrom;
+    ///
+    /// let consumer = client.consumer().partitions("orders", [0, 1]).start_from(StartFrom::Latest);
+    /// let consumer = consumer.build().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn build(self) -> Result<Consumer, ConsumeError> {
         Consumer::start(self.cluster, self.config).await
     }

@@ -377,7 +377,7 @@ impl Core {
         let first = state.failures == 0;
         state.handle_failure(now);
         let partition = state.name.clone();
-        if let Some(code) = code.filter(|code| first && !code.is_retriable()) {
+        if let Some(code) = code.filter(|&code| first && is_refusal(code)) {
             self.fail(ConsumeError::Partition { partition, code });
         }
         self.work.refresh = true;
@@ -567,7 +567,7 @@ impl Core {
         let first = state.failures == 0;
         state.handle_failure(now);
         let partition = state.name.clone();
-        if first && !code.is_retriable() {
+        if first && is_refusal(code) {
             self.fail(ConsumeError::Partition { partition, code });
         }
         self.work.refresh = true;
@@ -883,6 +883,11 @@ impl Core {
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed
     }
+}
+
+/// Whether a broker's answer is worth the caller's attention at once: it will hardly pass by itself.
+fn is_refusal(code: ErrorCode) -> bool {
+    !code.is_retriable() && code != ErrorCode::UNKNOWN_SERVER_ERROR
 }
 
 fn saturating_i32(bytes: usize) -> i32 {

@@ -70,6 +70,25 @@ use tokio::{
 /// The membership does not depend on the caller: a slow handler loses nothing but time.
 ///
 /// Dropping a consumer closes it in the background, as far as the runtime still allows.
+///
+/// ```
+/// # #[cfg(feature = "mock")]
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+/// # mock.append("orders", 0, None, Some(b"one sword"))?;
+/// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+/// let mut consumer = client.consumer().group("smiths").topics(["orders"]).build().await?;
+/// while let Some(record) = consumer.recv().await {
+///     let record = record?; // or go on, if the error is not fatal
+///     println!("{:?}: {:?}", record.key(), record.value());
+///     consumer.ack(&record);
+///     # break;
+/// }
+/// consumer.close().await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Consumer {
     shared: Arc<Shared>,
     reader: Reader,
@@ -117,6 +136,23 @@ impl Consumer {
     /// # Cancel safety
     ///
     /// Safe: a record is given out with the return of this call, or not at all.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # mock.append("orders", 0, None, Some(b"one sword"))?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// # let mut consumer = client.consumer().group("smiths").topics(["orders"]).build().await?;
+    /// if let Some(record) = consumer.recv().await {
+    ///     let record = record?;
+    ///     println!("{} at {}", record.partition(), record.offset());
+    ///     consumer.ack(&record);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn recv(&mut self) -> Option<Result<ConsumerRecord, ConsumeError>> {
         poll_fn(|cx| self.poll(cx, Reader::next_record)).await
     }
@@ -130,6 +166,25 @@ impl Consumer {
     /// # Cancel safety
     ///
     /// Safe: a batch is given out with the return of this call, or not at all.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # mock.append("orders", 0, None, Some(b"one sword"))?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// # let mut consumer = client.consumer().group("smiths").topics(["orders"]).build().await?;
+    /// if let Some(records) = consumer.recv_batch().await {
+    ///     let records = records?;
+    ///     for record in &records {
+    ///         println!("{:?}", record.value());
+    ///     }
+    ///     consumer.ack_batch(&records);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn recv_batch(&mut self) -> Option<Result<Records, ConsumeError>> {
         poll_fn(|cx| self.poll(cx, Reader::next_batch)).await
     }
@@ -181,6 +236,21 @@ impl Consumer {
     /// # Cancel safety
     ///
     /// Dropping it loses the answer; the commit goes on.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # mock.append("orders", 0, None, Some(b"one sword"))?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// # let mut consumer = client.consumer().group("smiths").topics(["orders"]).build().await?;
+    /// # let record = consumer.recv().await.ok_or("closed")??;
+    /// consumer.ack(&record);
+    /// consumer.commit().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn commit(&self) -> Result<(), CommitError> {
         let group = self.group.as_ref().ok_or(CommitError::NoGroup)?;
         let (answer, answered) = oneshot::channel();
@@ -259,6 +329,19 @@ impl Consumer {
     /// # Cancel safety
     ///
     /// Dropping it leaves the closing to the background.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # mock.append("orders", 0, None, Some(b"one sword"))?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// # let mut consumer = client.consumer().group("smiths").topics(["orders"]).build().await?;
+    /// consumer.close().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn close(self) -> Result<(), CommitError> {
         self.close_within(CLOSE_WAIT).await
     }
@@ -272,6 +355,19 @@ impl Consumer {
     /// # Cancel safety
     ///
     /// Dropping it leaves the closing to the background.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # mock.append("orders", 0, None, Some(b"one sword"))?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// # let mut consumer = client.consumer().group("smiths").topics(["orders"]).build().await?;
+    /// consumer.close_within(std::time::Duration::from_secs(2)).await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn close_within(mut self, within: Duration) -> Result<(), CommitError> {
         let group = self.group.take();
         let (answer, answered) = oneshot::channel();
@@ -336,6 +432,24 @@ impl Events {
     /// # Cancel safety
     ///
     /// Safe: an event is given out with the return of this call, or not at all.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # mock.append("orders", 0, None, Some(b"one sword"))?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// # let mut consumer = client.consumer().group("smiths").topics(["orders"]).build().await?;
+    /// use craftwire::consumer::ConsumerEvent;
+    ///
+    /// let mut events = consumer.events();
+    /// if let Some(ConsumerEvent::Assigned(partitions)) = events.next().await {
+    ///     println!("reading {partitions:?}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn next(&mut self) -> Option<ConsumerEvent> {
         poll_fn(|cx| self.poll_event(cx)).await
     }

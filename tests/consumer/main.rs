@@ -1,6 +1,11 @@
 //! Consuming from a real Kafka: assigned partitions, groups, and what Java wrote.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // the helpers of tests are tests too
+#![allow(clippy::disallowed_methods, reason = "virtual time is read where it is made")]
+
 mod assigned;
+#[cfg(feature = "mock")]
+mod faults;
 mod groups;
 
 use craftwire::{

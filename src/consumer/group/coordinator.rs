@@ -152,6 +152,10 @@ impl Coordinator {
         let mut topology = self.cluster.watch();
         self.read_session_timeout();
         loop {
+            self.is_closing |= self.shared.with(|core| core.is_closed());
+            if self.is_closing {
+                self.take_last_commands(&mut commands);
+            }
             let now = clock::now();
             self.step(&topology, now);
             if self.is_over() || self.end_by.is_some_and(|at| at <= now) {
@@ -180,18 +184,21 @@ impl Coordinator {
                 }
                 () = sleep_until(wake_at.into()) => {}
             }
-            if self.is_closing {
-                // Commands that come later are answered by the channel's end.
-                commands.close();
-                while let Ok(command) = commands.try_recv() {
-                    if let Command::Commit(answer) = command {
-                        self.handle_commit_asked(answer, clock::now());
-                    }
-                }
-            }
         }
-        for waiter in self.waiting.drain(..).chain(self.committing.drain(..)) {
-            let _gone = waiter.answer.send(Err(CommitError::Closed));
+        self.take_last_commands(&mut commands);
+        let outcome = if self.has_dirty() { Err(CommitError::Closed) } else { Ok(()) };
+        self.end_committing(&outcome);
+        self.committing.append(&mut self.waiting);
+        self.end_committing(&outcome);
+    }
+
+    /// Commands that come after this are answered by the channel's end.
+    fn take_last_commands(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) {
+        commands.close();
+        while let Ok(command) = commands.try_recv() {
+            if let Command::Commit(answer) = command {
+                self.handle_commit_asked(answer, clock::now());
+            }
         }
     }
 
@@ -205,9 +212,7 @@ impl Coordinator {
     /// Does all that can be done now.
     fn step(&mut self, topology: &watch::Receiver<Arc<Topology>>, now: Instant) {
         self.find_coordinator(now);
-        let ((is_noticed, is_urgent), is_closed) =
-            self.shared.with(|core| (core.commit_notice(), core.is_closed()));
-        self.is_closing |= is_closed;
+        let (is_noticed, is_urgent) = self.shared.with(|core| core.commit_notice());
         if is_noticed {
             self.commits.handle_notice(is_urgent, now);
         }

@@ -213,7 +213,7 @@ fn out_of_range_and_no_commit_follow_the_rule_and_are_committed_at_once() {
     consumer.fetch(&mut broker);
     let work = consumer.shared.with(|core| core.take_driver_work(consumer.now));
     let lookup = Lookup { start: StartFrom::Earliest, ..work.lookups[0].clone() };
-    assert_eq!(work.lookups, [lookup.clone()]);
+    assert_eq!((work.lookups.len(), &work.lookups[0]), (1, &lookup));
     consumer.shared.with(|core| core.handle_lookup(&lookup, 100, 3));
     let (is_noticed, is_urgent) = consumer.shared.with(|core| core.commit_notice());
     assert!(is_noticed && is_urgent);

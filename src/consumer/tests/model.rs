@@ -1,6 +1,6 @@
 //! Random runs against the small broker: whatever happens, each reading gets every record once and in order.
 
-use super::{Broker, Consumer, name};
+use super::{Broker, Consumer, broker::Log, name};
 use crate::{
     backoff::SplitMix,
     consumer::{
@@ -12,7 +12,6 @@ use crate::{
     },
     error::ErrorCode,
 };
-use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
 
 const PARTITIONS: i32 = 4;
@@ -35,11 +34,9 @@ impl Run {
         let mut expected = BTreeMap::new();
         let mut broker = Broker::default();
         for index in 0..PARTITIONS {
-            let (batches, aborted, offsets) = random_log(&mut random);
-            let log = broker.log(index);
-            log.batches = batches;
-            log.aborted = aborted;
+            let (mut log, offsets) = random_log(&mut random);
             log.cut = usize::try_from(random.next() % 80).unwrap();
+            broker.logs.insert(index, log);
             expected.insert(index, offsets);
         }
         let config = ConsumerConfig {
@@ -202,8 +199,9 @@ impl Run {
 }
 
 /// Batches with gaps, empty ones and transactions, the aborted list in any order, and the offsets to be seen.
-fn random_log(random: &mut SplitMix) -> (Vec<Bytes>, Vec<(i64, i64, i64)>, Vec<i64>) {
-    let (mut batches, mut aborted, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+fn random_log(random: &mut SplitMix) -> (Log, Vec<i64>) {
+    let (mut log, mut expected) = (Log::default(), Vec::new());
+    let (batches, aborted) = (&mut log.batches, &mut log.aborted);
     let mut offset = 0_i64;
     for _ in 0..30 {
         match random.next() % 5 {
@@ -214,7 +212,7 @@ fn random_log(random: &mut SplitMix) -> (Vec<Bytes>, Vec<(i64, i64, i64)>, Vec<i
             1 => {
                 // One producer's transaction, its outcome, and another's record in between.
                 let producer = i64::try_from(random.next() % 3).unwrap();
-                let aborts = random.next() % 2 == 0;
+                let aborts = random.next().is_multiple_of(2);
                 batches.push(transactional(&batch(offset, &["t", "t"]), producer));
                 batches.push(batch(offset + 2, &["plain"]));
                 batches.push(marker(offset + 3, producer, i16::from(!aborts)));
@@ -241,7 +239,7 @@ fn random_log(random: &mut SplitMix) -> (Vec<Bytes>, Vec<(i64, i64, i64)>, Vec<i
         offset += i64::try_from(random.next() % 2).unwrap();
     }
     aborted.reverse();
-    (batches, aborted, expected)
+    (log, expected)
 }
 
 #[test]
