@@ -1,10 +1,8 @@
-//! craftwire: a pure-Rust Kafka client, and typed crafting events on top.
-#![allow(dead_code)] // goes away with the first whole slice
+#![doc = include_str!("../README.md")]
 
 mod backoff;
 mod cluster;
 mod config;
-mod metrics;
 mod net;
 mod wire;
 

@@ -30,6 +30,7 @@ impl Buffer {
         self.bytes
     }
 
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }

@@ -297,6 +297,7 @@ impl Core {
     // --- Positions ----------------------------------------------------------------------------------------------
 
     /// What is fetched and not handed out.
+    #[cfg(test)]
     pub(crate) fn buffered_bytes(&self) -> usize {
         self.buffer.bytes()
     }

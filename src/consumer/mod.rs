@@ -93,7 +93,6 @@ pub struct Consumer {
     shared: Arc<Shared>,
     reader: Reader,
     group: Option<Group>,
-    driver: JoinHandle<()>,
 }
 
 struct Group {
@@ -118,13 +117,14 @@ impl Consumer {
             (name.clone(), topic_id, phase)
         }));
         let shared = Arc::new(Shared::new(core));
-        let driver = tokio::spawn(Driver::new(cluster.clone(), shared.clone()).run());
+        // It ends when the consumer is closed, which dropping it does, too.
+        tokio::spawn(Driver::new(cluster.clone(), shared.clone()).run());
         let group = config.group.clone().map(|group| {
             let (commands, receiver) = mpsc::unbounded_channel();
             let coordinator = Coordinator::new(cluster, shared.clone(), group);
             Group { commands, task: tokio::spawn(coordinator.run(receiver)) }
         });
-        Ok(Self { reader: Reader::new(shared.clone()), shared, group, driver })
+        Ok(Self { reader: Reader::new(shared.clone()), shared, group })
     }
 
     /// The next record; `None` once the consumer is over.

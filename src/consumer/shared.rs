@@ -93,11 +93,6 @@ impl Shared {
     pub(crate) fn remove_lane(&self, broker: i32) {
         lock(&self.lanes).remove(&broker);
     }
-
-    /// Has every lane look at the state.
-    pub(crate) fn wake_lanes(&self) {
-        lock(&self.lanes).values().for_each(LaneWaker::wake);
-    }
 }
 
 impl fmt::Debug for Shared {

@@ -66,10 +66,6 @@ impl BatchHeader {
         self.attributes & LOG_APPEND_TIME != 0
     }
 
-    pub(crate) const fn is_transactional(&self) -> bool {
-        self.attributes & 0b1_0000 != 0
-    }
-
     pub(crate) const fn is_control(&self) -> bool {
         self.attributes & 0b10_0000 != 0
     }

@@ -13,7 +13,6 @@ use super::settings::Settings;
 use super::topics::{Topics, place_replicas};
 use crate::error::ErrorCode;
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::RequestHeader;
 use kafka_protocol::protocol::decode_request_header_from_buffer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -69,7 +68,7 @@ pub(crate) enum Answer {
 #[derive(Debug)]
 enum Job {
     /// A request that a hook holds back.
-    Request(RequestHeader, Bytes, Context),
+    Request(Bytes, Context),
     Fetch(Box<api::fetch::Pending>, Context, Option<Action>),
     /// An answer that a hook holds back.
     Reply(Bytes),
@@ -167,7 +166,7 @@ impl Core {
             Some(Action::Silence(When::Before)) => Outcome::Hang,
             Some(Action::Answer(body)) => Outcome::Reply(api::frame_of(&context, &body)),
             Some(Action::Delay(by, When::Before)) => {
-                self.park(now + by, origin, Job::Request(header, body, context))
+                self.park(now + by, origin, Job::Request(body, context))
             }
             Some(Action::Fail(code, when)) => {
                 context.fault = Some((code, when));
@@ -187,7 +186,7 @@ impl Core {
                 self.finish(&context, answer, after)
             }
             job if now < until => self.park(until, origin, job),
-            Job::Request(_, body, mut context) => {
+            Job::Request(body, mut context) => {
                 context.now = now;
                 self.serve(&context, body, None)
             }

@@ -58,6 +58,7 @@ impl Tracker {
     }
 
     /// What the broker is known to hold.
+    #[cfg(test)]
     pub(crate) fn committed(&self) -> Option<i64> {
         self.committed
     }
