@@ -45,10 +45,10 @@ impl Shared {
         result
     }
 
+    /// A waker may run its task at once, so no lock is held while one is called.
     fn wake(&self, wakes: Wakes) {
-        if wakes.reader
-            && let Some(reader) = lock(&self.reader).take()
-        {
+        let reader = if wakes.reader { lock(&self.reader).take() } else { None };
+        if let Some(reader) = reader {
             reader.wake();
         }
         if wakes.driver {
@@ -58,9 +58,8 @@ impl Shared {
             self.coordinator.notify_one();
         }
         if wakes.events {
-            for waker in std::mem::take(&mut *lock(&self.events)) {
-                waker.wake();
-            }
+            let waiting = std::mem::take(&mut *lock(&self.events));
+            waiting.into_iter().for_each(Waker::wake);
         }
         if !wakes.lanes.is_empty() {
             let lanes = lock(&self.lanes);
