@@ -275,13 +275,21 @@ impl Inner {
         within: Duration,
     ) -> Result<A::Response, RequestError> {
         let until = clock::now() + within;
+        let mut last = None;
         loop {
             let error = match self.any.call(request.clone(), remaining(until)).await {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
-            if !error.is_retriable() || clock::now() >= until {
+            if !error.is_retriable() {
                 return Err(error);
+            }
+            // That the rest of the time was too short for another try says less than what became of the one before.
+            if !matches!(error, RequestError::TimedOut { .. }) {
+                last = Some(Box::new(error));
+            }
+            if clock::now() >= until {
+                return Err(RequestError::TimedOut { api: A::KEY.name(), after: within, last });
             }
         }
     }
