@@ -211,7 +211,6 @@ impl Coordinator {
 
     /// Does all that can be done now.
     fn step(&mut self, topology: &watch::Receiver<Arc<Topology>>, now: Instant) {
-        self.find_coordinator(now);
         let (is_noticed, is_urgent) = self.shared.with(|core| core.commit_notice());
         if is_noticed {
             self.commits.handle_notice(is_urgent, now);
@@ -230,6 +229,8 @@ impl Coordinator {
         self.fetch_offsets(now);
         self.commit(now);
         self.waiting.retain(|waiter| waiter.until > now);
+        // Last, since what comes before may have found that the coordinator is another: nothing else would wake the task.
+        self.find_coordinator(now);
     }
 
     /// What is due already waits for something else.
@@ -453,7 +454,8 @@ impl Coordinator {
         let close_by = *self.close_by.get_or_insert(now + COMMIT_TIME);
         self.end_by.get_or_insert(now + 2 * COMMIT_TIME);
         let awaits_commit = now < close_by && (self.has_dirty() || self.commits.is_in_flight());
-        let can_commit = self.caller.is_some() && self.membership.as_ref().is_none_or(Membership::is_joined);
+        // A coordinator that is being looked for may be found in time.
+        let can_commit = self.membership.as_ref().is_none_or(Membership::is_joined);
         if awaits_commit && can_commit {
             self.commits.request();
             return;
