@@ -313,7 +313,20 @@ impl Admin {
                 None => refused(OPERATION, name, ErrorCode::UNKNOWN_SERVER_ERROR, None),
             }
         })
-        .await
+        .await?;
+        let gone = self
+            .retry(OPERATION, name, async |within| match self.topic_now(OPERATION, name, within).await {
+                Err(AdminError::UnknownTopic { .. }) => Ok(()),
+                // The broker that is asked may not have heard of it yet: what it says of the topic is out of date.
+                Ok(_) => refused(OPERATION, name, ErrorCode::LEADER_NOT_AVAILABLE, None),
+                Err(error) => Err(error),
+            })
+            .await;
+        match gone {
+            // After all that time it is another topic of that name.
+            Err(AdminError::Refused { .. }) => Ok(()),
+            gone => gone,
+        }
     }
 
     /// A topic's partitions, leaders and replicas, asked for anew.
