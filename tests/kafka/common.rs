@@ -1,10 +1,37 @@
 //! What several subjects need: clients, topics, records that Java and craftwire both have, and a look into the log.
 
 use craftwire::{Client, Compression, Producer, ProducerRecord, admin::NewTopic};
-use craftwire_test_support::{JavaRecord, Shared};
+use craftwire_test_support::{JavaRecord, KafkaCluster, Shared};
+use std::{sync::OnceLock, time::Duration};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Far longer than anything here takes, so that a hang is a failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) const CODECS: [Compression; 5] =
     [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+
+/// Three nodes, whole and in sync, for as long as the guard is kept. Their groups cannot have a session as short as the
+/// contract's.
+pub(crate) async fn three_nodes() -> (MutexGuard<'static, ()>, &'static KafkaCluster) {
+    static NODES: OnceLock<KafkaCluster> = OnceLock::new();
+    static TURN: Mutex<()> = Mutex::const_new(());
+    let turn = TURN.lock().await;
+    let start = || {
+        NODES.get_or_init(|| {
+            let builder = KafkaCluster::builder().nodes(3);
+            let builder = builder.set("group.consumer.min.session.timeout.ms", "45000");
+            builder.set("group.consumer.session.timeout.ms", "45000").start_blocking().unwrap()
+        })
+    };
+    let cluster = tokio::task::spawn_blocking(start).await.unwrap();
+    for node in cluster.node_ids() {
+        cluster.restart_without_waiting(node);
+    }
+    cluster.wait_until_up().await;
+    cluster.wait_in_sync().await;
+    (turn, cluster)
+}
 
 /// A client of the cluster, by default settings.
 pub(crate) async fn connect(bootstrap: &str) -> Client {

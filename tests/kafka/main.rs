@@ -11,6 +11,10 @@
 )]
 
 mod common;
+mod consume_interop;
+mod failover;
+mod groups;
+mod hostile;
 mod keys;
 mod produce_interop;
 mod provision;

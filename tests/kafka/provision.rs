@@ -1,10 +1,11 @@
 //! `topics().ensure()` makes the topics as the contract says, and reports what differs without touching it.
 
+use crate::common::{PATIENCE, three_nodes};
 use craftwire::{
     admin::{ConfigOwner, NewTopic},
     crafting::{Crafting, Group, GroupOutcome, Topic, TopicOutcome},
 };
-use craftwire_test_support::{require_kafka, require_shared_kafka, shared_single};
+use craftwire_test_support::{eventually, require_kafka, require_shared_kafka, shared_single};
 use std::collections::BTreeMap;
 
 async fn crafting(bootstrap: &str, suffix: &str) -> Crafting {
@@ -53,7 +54,12 @@ async fn a_single_node_gets_the_topics_without_replicas_and_the_groups_their_tim
     }
     for (report, group) in made.groups.iter().zip(Group::ALL) {
         assert_eq!((&report.id, &report.outcome), (&crafting.group_id(group), &GroupOutcome::Set));
-        let configs = own_configs(&crafting, ConfigOwner::Group(&report.id)).await;
+        // The broker hears of it from the controller a moment later.
+        let configs = eventually("the group's settings", PATIENCE, async || {
+            let configs = own_configs(&crafting, ConfigOwner::Group(&report.id)).await;
+            (configs.len() == 2).then_some(configs)
+        });
+        let configs = configs.await;
         assert_eq!(configs["consumer.session.timeout.ms"], "30000");
         assert_eq!(configs["consumer.heartbeat.interval.ms"], "3000");
     }
@@ -97,5 +103,37 @@ async fn what_differs_is_reported_and_left_as_it_is() {
 
     assert_eq!(own_configs(&crafting, ConfigOwner::Topic(&name)).await, before);
     assert_eq!(admin.describe_topic(&name).await.unwrap().partitions.len(), 3);
+    crafting.topics().delete().await.unwrap();
+}
+
+#[tokio::test]
+async fn three_nodes_get_three_replicas_and_say_which_timeouts_they_do_not_take() {
+    require_kafka!();
+    let (_turn, cluster) = three_nodes().await;
+    let crafting = crafting(&cluster.bootstrap(), "three").await;
+    let made = crafting.topics().ensure().await.unwrap();
+    for (report, (topic, partitions)) in made.topics.iter().zip([(Topic::Events, 16), (Topic::Progress, 24)])
+    {
+        assert_eq!(report.outcome, TopicOutcome::Created, "{report:?}");
+        assert_eq!((report.partitions, report.replication), (partitions, 3));
+        assert_eq!(own_configs(&crafting, ConfigOwner::Topic(&report.name)).await, contract(topic, "2"));
+    }
+    for report in &made.groups {
+        let GroupOutcome::Refused { drift, reason } = &report.outcome else { panic!("{report:?}") };
+        assert!(reason.contains("consumer.session.timeout.ms"), "{reason}");
+        let session = drift.iter().find(|drift| drift.key == "consumer.session.timeout.ms").unwrap();
+        assert_eq!((session.want.as_str(), session.have.as_str()), ("30000", "45000"));
+        assert_eq!(own_configs(&crafting, ConfigOwner::Group(&report.id)).await, BTreeMap::new());
+    }
+    made.require_clean().unwrap();
+
+    // One replica is for a single broker; three brokers have made it a difference.
+    let admin = crafting.client().admin();
+    crafting.topics().delete().await.unwrap();
+    let name = crafting.topic_name(Topic::Progress);
+    admin.create_topic(NewTopic::new(&name, 24, 1)).await.unwrap();
+    let found = crafting.topics().ensure().await.unwrap();
+    let TopicOutcome::Drift(drifts) = &found.topics[1].outcome else { panic!("{found:?}") };
+    assert!(drifts.iter().any(|drift| drift.to_string() == "replication: want 3, have 1"), "{drifts:?}");
     crafting.topics().delete().await.unwrap();
 }
