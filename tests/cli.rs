@@ -292,3 +292,74 @@ fn the_demo_on_the_mock_balances_its_books() {
         assert_eq!([&topic["lost"], &topic["duplicates"], &topic["out_of_order"]], [&json!(0); 3]);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_demo_with_its_summary() {
+    let mut child = craftwire(&["demo", "--for", "1h", "--sessions", "20"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut first_second = String::new();
+    out.read_line(&mut first_second).unwrap();
+    interrupt(&child);
+    let summary: Vec<String> = out.lines().map(Result::unwrap).collect();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(exit(&ended), 0, "{}", text(&ended.stderr));
+    assert!(summary.iter().any(|line| line.starts_with("ok      progress: published")), "{summary:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_tail_and_commits_what_was_shown() {
+    let kafka = Kafka::start();
+    let brokers = ["--brokers", &kafka.bootstrap];
+    let input = format!("{}\n{}\n", pause(1), pause(2));
+    assert_eq!(exit(&run_with_input(&[&["publish", "events"], &brokers[..]].concat(), input.as_bytes())), 0);
+    let mut child = craftwire(&[&["tail", "events", "--group", "readers"], &brokers[..]].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    out.read_line(&mut line).unwrap();
+    let partition =
+        serde_json::from_str::<Value>(line.lines().next().unwrap()).unwrap()["_kafka"]["partition"].as_i64();
+    interrupt(&child);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((exit(&ended), text(&ended.stderr)), (0, ""));
+    let partition = i32::try_from(partition.unwrap()).unwrap();
+    assert_eq!(kafka.mock.committed("readers", "game.crafting.events", partition), Some(2));
+}
+
+#[cfg(unix)]
+fn interrupt(child: &std::process::Child) {
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[tokio::test]
+async fn the_demo_on_kafka_balances_its_books_and_leaves_nothing_behind() {
+    craftwire_test_support::require_kafka!();
+    let kafka = craftwire_test_support::shared_single().await;
+    let bootstrap = kafka.bootstrap();
+    let output = run(&["demo", "--brokers", bootstrap, "--for", "4s", "--sessions", "20", "--json"]);
+    let stderr = text(&output.stderr);
+    assert_eq!(exit(&output), 0, "{stderr}\n{}", text(&output.stdout));
+    let suffix = stderr.split_whitespace().find(|word| word.starts_with(".demo-")).unwrap();
+    let first = bootstrap.split(',').next().unwrap();
+    // Brokers answer before each has heard of the deletion: every look is a round trip later.
+    let mut left = Vec::new();
+    for _ in 0..1000 {
+        let (_, topics) = craftwire_test_support::fetch_metadata(first).unwrap();
+        left = topics.into_iter().map(|topic| topic.name).filter(|name| name.ends_with(suffix)).collect();
+        if left.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(left, Vec::<String>::new());
+}

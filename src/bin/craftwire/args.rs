@@ -40,7 +40,8 @@ pub(crate) struct Brokers {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Kafka's bootstrap servers. Without them the demo runs on a mock inside the program.
+    /// Kafka's bootstrap servers. Without them the demo runs on a mock inside the program, whatever
+    /// KAFKA_BOOTSTRAP_SERVERS says.
     #[arg(long, value_name = "HOST:PORT,…")]
     pub(crate) brokers: Option<String>,
     /// How long players play, such as 10s or 2m.

@@ -3,7 +3,8 @@
 //! Invariant: one line, whatever the bytes, and an event's own bytes are kept.
 
 use craftwire::{consumer::ConsumerRecord, crafting::Violation};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::{fmt, io::Write};
 
 /// Where a record was found.
 #[derive(Debug, Clone, Copy)]
@@ -25,14 +26,14 @@ impl<'a> From<&'a ConsumerRecord> for Place<'a> {
     }
 }
 
-impl Place<'_> {
-    fn json(&self) -> serde_json::Value {
-        json!({
-            "topic": self.topic,
-            "partition": self.partition,
-            "offset": self.offset,
-            "timestamp": self.timestamp_ms,
-        })
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { topic, partition, offset, timestamp_ms } = self;
+        // Kafka allows letters, digits, `.`, `_` and `-` in a topic's name: it needs no escapes.
+        write!(
+            f,
+            r#""_kafka":{{"topic":"{topic}","partition":{partition},"offset":{offset},"timestamp":{timestamp_ms}}}"#
+        )
     }
 }
 
@@ -55,24 +56,24 @@ pub(crate) fn with_place(object: &[u8], place: &Place<'_>, out: &mut Vec<u8>) ->
     if !fields.trim_ascii().is_empty() {
         out.push(b',');
     }
-    out.extend_from_slice(b"\"_kafka\":");
-    out.extend_from_slice(place.json().to_string().as_bytes());
-    out.push(b'}');
+    append(out, format_args!("{place}}}"));
     true
 }
 
 /// Appends a record that is no event: what it broke, and its bytes as text.
 pub(crate) fn malformed(raw: &[u8], violation: &Violation, place: &Place<'_>, out: &mut Vec<u8>) {
-    let line = json!({
-        "_malformed": {
-            "path": violation.path,
-            "rule": violation.rule.to_string(),
-            "value": violation.value,
-        },
-        "_raw": String::from_utf8_lossy(raw),
-        "_kafka": place.json(),
+    let found = json!({
+        "path": violation.path,
+        "rule": violation.rule.to_string(),
+        "value": violation.value,
     });
-    out.extend_from_slice(line.to_string().as_bytes());
+    let text = Value::from(String::from_utf8_lossy(raw));
+    append(out, format_args!(r#"{{"_malformed":{found},"_raw":{text},{place}}}"#));
+}
+
+fn append(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    // Writing to memory cannot fail.
+    let _ = out.write_fmt(text);
 }
 
 #[cfg(test)]
@@ -81,7 +82,7 @@ mod tests {
     use craftwire::crafting::{Parsed, SessionEvent, parse};
 
     const PLACE: Place<'_> = Place { topic: "t", partition: 3, offset: 14, timestamp_ms: 15 };
-    const KAFKA: &str = r#""_kafka":{"offset":14,"partition":3,"timestamp":15,"topic":"t"}}"#;
+    const KAFKA: &str = r#""_kafka":{"topic":"t","partition":3,"offset":14,"timestamp":15}}"#;
 
     fn placed(object: &str) -> Option<String> {
         let mut out = Vec::new();

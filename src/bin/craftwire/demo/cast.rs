@@ -85,8 +85,8 @@ impl Cast {
         Ok(desk)
     }
 
-    /// Waits until every member has its share of the partitions. False: somebody asked to stop before.
-    pub(crate) async fn assemble(&mut self, stop: &Stop) -> Result<bool, Failure> {
+    /// Waits until every member has its share of the partitions.
+    pub(crate) async fn assemble(&mut self, stop: &Stop) -> Result<(), Failure> {
         let desks = self.desks.clone();
         let shared_out = async {
             while !Topic::ALL.iter().zip(desks.iter()).all(|(topic, desks)| is_shared_out(*topic, desks)) {
@@ -95,14 +95,18 @@ impl Cast {
         };
         tokio::select! {
             shared_out = timeout(ASSEMBLE_TIMEOUT, shared_out) => match shared_out {
-                Ok(()) => Ok(true),
+                Ok(()) => Ok(()),
                 Err(_) => {
-                    let message = format!("the groups did not share out their partitions within {ASSEMBLE_TIMEOUT:?}");
+                    let [events, progress] = self.desks.each_ref().map(|desks| shares(desks));
+                    let message = format!(
+                        "the groups did not share out their partitions within {ASSEMBLE_TIMEOUT:?}: the members have \
+                         {events:?} and {progress:?}"
+                    );
                     Err(Failure::new(Exit::Failed, message).hint("Other members may be in the groups; stop them first."))
                 }
             },
             failure = self.first_failure() => Err(failure),
-            () = stop.asked() => Ok(false),
+            () = stop.asked() => Err(Failure::new(Exit::Failed, "interrupted before the players began")),
         }
     }
 
@@ -133,7 +137,11 @@ impl Cast {
 
 fn is_shared_out(topic: Topic, desks: &[Arc<Desk>]) -> bool {
     let share = usize::from(topic.partitions()).checked_div(desks.len());
-    desks.iter().all(|desk| Some(desk.partitions()) == share)
+    shares(desks).into_iter().all(|partitions| Some(partitions) == share)
+}
+
+fn shares(desks: &[Arc<Desk>]) -> Vec<usize> {
+    desks.iter().map(|desk| desk.partitions()).collect()
 }
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -58,9 +58,9 @@ pub(crate) async fn play(
     };
     note("The members join their groups…");
     let mut cast = Cast::join(crafting, &part).await?;
-    if !cast.assemble(&stop).await? {
+    if let Err(failure) = cast.assemble(&stop).await {
         cast.leave().await;
-        return Err(Failure::new(Exit::Failed, "interrupted before the players began"));
+        return Err(failure);
     }
     if ground.is_shared() {
         // The members look up where their partitions end; what is published before that they would not see.
