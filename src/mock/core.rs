@@ -165,9 +165,7 @@ impl Core {
             Some(Action::Disconnect(When::Before)) => Outcome::Close,
             Some(Action::Silence(When::Before)) => Outcome::Hang,
             Some(Action::Answer(body)) => Outcome::Reply(api::frame_of(&context, &body)),
-            Some(Action::Delay(by, When::Before)) => {
-                self.park(now + by, origin, Job::Request(body, context))
-            }
+            Some(Action::Delay(by, When::Before)) => self.park(now + by, origin, Job::Request(body, context)),
             Some(Action::Fail(code, when)) => {
                 context.fault = Some((code, when));
                 self.serve(&context, body, None)

@@ -7,7 +7,11 @@ use craftwire::{
     mock::{Api, MockCluster, MockClusterBuilder},
 };
 use std::{collections::BTreeMap, time::Duration};
-use tokio::time::timeout;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
 
 /// In virtual time, so it costs nothing.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -324,5 +328,75 @@ async fn dropping_a_receive_at_any_time_loses_nothing() {
             // The receive is dropped whenever the timer is first.
             let _cut = timeout(Duration::from_millis(1), seen.read_one(&mut consumer, false)).await;
         }
+    }
+}
+
+/// A member that acks what it gets, until it is told to close.
+struct Worker {
+    close: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Worker {
+    async fn start(fixture: &Fixture, handled: mpsc::UnboundedSender<(i32, i64)>) -> Self {
+        let mut consumer = fixture.member().build().await.unwrap();
+        let (close, mut closes) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    _told = &mut closes => break,
+                    record = consumer.recv() => {
+                        let record = record.unwrap().unwrap();
+                        assert!(consumer.ack(&record), "handed out after a revoke");
+                        handled.send((record.partition(), record.offset())).unwrap();
+                    }
+                }
+            }
+            consumer.close().await.unwrap();
+        });
+        Self { close, task }
+    }
+
+    async fn close(self) {
+        self.close.send(()).unwrap();
+        timeout(PATIENCE, self.task).await.expect("closed in time").unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_that_come_and_go_hand_over_without_loss_or_repetition() {
+    for seed in 0..20_u64 {
+        let builder = MockCluster::builder().brokers(3).seed(seed).heartbeat_interval(Duration::from_secs(1));
+        let mut fixture = Fixture::with(builder).await;
+        let (sender, mut handled) = mpsc::unbounded_channel();
+        let mut workers = vec![Worker::start(&fixture, sender.clone()).await];
+        let mut random = seed;
+        for round in 0..30_i32 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let choice = random >> 33;
+            fixture.write(5);
+            match choice % 8 {
+                0 | 1 if workers.len() < 5 => workers.push(Worker::start(&fixture, sender.clone()).await),
+                2 if workers.len() > 1 => workers.remove(0).close().await,
+                3 => fixture.mock.move_coordinator("g", round % 3 + 1),
+                4 => drop(fixture.mock.on(Api::ConsumerGroupHeartbeat).disconnect_before()),
+                5 => drop(fixture.mock.on(Api::OffsetCommit).fail(ErrorCode::STALE_MEMBER_EPOCH)),
+                6 => drop(fixture.mock.on(Api::OffsetCommit).fail(ErrorCode::NOT_COORDINATOR)),
+                _ => drop(fixture.mock.on(Api::OffsetFetch).disconnect_before()),
+            }
+            tokio::time::advance(Duration::from_millis(choice % 1500)).await;
+        }
+        let mut seen: BTreeMap<i32, i64> = BTreeMap::new();
+        while seen != fixture.written {
+            let (partition, offset) = timeout(PATIENCE, handled.recv()).await.expect("all in time").unwrap();
+            let next = seen.entry(partition).or_default();
+            assert_eq!(offset, *next, "seed {seed}, partition {partition}");
+            *next += 1;
+        }
+        for worker in workers {
+            worker.close().await;
+        }
+        assert_eq!(fixture.committed(), fixture.written.values().sum::<i64>(), "seed {seed}");
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     backoff::SplitMix,
     consumer::{
         config::ConsumerConfig,
+        error::ConsumeError,
         lane::FetchLane,
         positions::AssignmentId,
         reader::Next,
@@ -166,7 +167,7 @@ impl Run {
             if self.below(2) == 0 {
                 match self.consumer.reader.next_record(self.consumer.now) {
                     Next::Item(record) => self.take(record.partition(), record.offset()),
-                    Next::Error(error) => panic!("{error}"),
+                    Next::Error(error) => self.go_on_after(&error),
                     Next::Nothing | Next::Closed => {}
                 }
             } else {
@@ -176,10 +177,18 @@ impl Run {
                             self.take(records.partition(), record.offset());
                         }
                     }
-                    Next::Error(error) => panic!("{error}"),
+                    Next::Error(error) => self.go_on_after(&error),
                     Next::Nothing | Next::Closed => {}
                 }
             }
+        }
+    }
+
+    /// The same batch may be damaged twice in a row here, which stops its partition.
+    fn go_on_after(&mut self, error: &ConsumeError) {
+        let ConsumeError::CorruptBatch { partition, .. } = error else { panic!("{error}") };
+        if let Some(position) = self.position.get(&partition.partition) {
+            let _revoked_since = self.consumer.shared.with(|core| core.seek(partition, *position));
         }
     }
 
