@@ -79,6 +79,8 @@ pub(crate) struct Coordinator {
     shared: Arc<Shared>,
     group: Arc<str>,
     revoke_grace: Duration,
+    /// How long the last commit of revoked partitions is tried.
+    revoke_time: Duration,
     request_timeout: Duration,
     /// `None`: the caller assigned the partitions itself and only commits to the group.
     membership: Option<Membership>,
@@ -126,6 +128,7 @@ impl Coordinator {
             shared,
             group,
             revoke_grace: config.revoke_grace,
+            revoke_time: (config.rebalance_timeout / 2).min(REVOKE_TIME_MAX),
             membership,
             commits: Commits::new(config.commit_interval, seed),
             caller: None,
@@ -349,7 +352,7 @@ impl Coordinator {
                 let ids = self.take_out(&partitions);
                 self.shared.with(|core| core.revoke(&ids));
                 let acks_until = now + self.revoke_grace;
-                let until = acks_until + COMMIT_TIME;
+                let until = acks_until + self.revoke_time;
                 self.revocation = Some(Revocation { ids, acks_until, until });
             }
             Action::Assign(partitions) => self.unresolved.extend(partitions),
@@ -568,7 +571,11 @@ impl Coordinator {
                 }
             }
             // After the next heartbeat there is a newer epoch to ask under.
-            ErrorCode::STALE_MEMBER_EPOCH => {}
+            ErrorCode::STALE_MEMBER_EPOCH => {
+                if let Some(membership) = &mut self.membership {
+                    membership.handle_stale(now);
+                }
+            }
             code if code.is_retriable() || self.membership.is_some() => {
                 tracing::debug!(%code, api = api.name(), group = %self.group, "the coordinator refused");
             }
@@ -663,6 +670,9 @@ impl Coordinator {
         match code {
             ErrorCode::STALE_MEMBER_EPOCH => {
                 self.commits.handle_stale();
+                if let Some(membership) = &mut self.membership {
+                    membership.handle_stale(now);
+                }
                 self.waiting.append(&mut self.committing);
             }
             ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::FENCED_MEMBER_EPOCH if self.membership.is_some() => {
@@ -722,7 +732,9 @@ fn by_topic<'a, T>(items: impl Iterator<Item = (&'a TopicPartition, T)>) -> Vec<
 const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(1);
-/// How long the last commit of revoked partitions is tried.
+/// Without a coordinator nobody can be given the partitions, so there is no hurry; but the group waits.
+const REVOKE_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long the last commit is tried when the consumer closes.
 const COMMIT_TIME: Duration = Duration::from_secs(5);
 /// How long a commit that was asked for is tried.
 const COMMIT_WAIT: Duration = Duration::from_secs(30);

@@ -341,6 +341,13 @@ impl Membership {
         self.retry(now);
     }
 
+    /// The broker has a newer epoch for this member, as an answer to another request says: the next heartbeat brings
+    /// it, and need not wait for the interval.
+    pub(crate) fn handle_stale(&mut self, now: Instant) {
+        let soon = now + RETRY_MIN;
+        self.next_heartbeat_at = self.next_heartbeat_at.map(|at| at.min(soon));
+    }
+
     fn lose(&mut self) {
         let mut lost = std::mem::take(&mut self.owned);
         lost.append(&mut self.revoking);
@@ -658,6 +665,16 @@ mod tests {
         group.idle();
         assert!(group.member.is_over());
         assert!(group.member.poll_timeout().is_none());
+    }
+
+    #[test]
+    fn a_stale_epoch_is_renewed_without_waiting_for_the_interval() {
+        let mut group = Group::stable();
+        let before = group.now;
+        group.member.handle_stale(before);
+        group.wait();
+        assert_eq!(group.now - before, RETRY_MIN);
+        group.heartbeat();
     }
 
     #[test]
