@@ -11,6 +11,8 @@ pub(crate) struct Args {
     /// Before each measured time of latency.
     pub(crate) warm_up: Duration,
     pub(crate) rounds: usize,
+    /// Whether a round that does not count goes first, to warm the broker.
+    pub(crate) warm_round: bool,
     /// Consumers in each group.
     pub(crate) members: usize,
     pub(crate) only: Option<String>,
@@ -50,6 +52,7 @@ impl Args {
             latency: Duration::from_secs(1),
             warm_up: Duration::from_secs(1),
             rounds: 1,
+            warm_round: false,
             ..Self::default()
         }
     }
@@ -58,10 +61,11 @@ impl Args {
 impl Default for Args {
     fn default() -> Self {
         Self {
-            throughput: Duration::from_secs(2),
-            latency: Duration::from_secs(9),
+            throughput: Duration::from_millis(1_500),
+            latency: Duration::from_secs(8),
             warm_up: Duration::from_secs(3),
             rounds: 3,
+            warm_round: true,
             members: 1,
             only: None,
         }

@@ -65,6 +65,9 @@ pub(crate) async fn run(kafka: &Arc<Kafka>, args: &Args) {
     let bench = Bench { kafka, publisher, clock, args, events, updates };
 
     let mut runs = Runs::new();
+    if args.warm_round {
+        bench.run(SCENARIOS[2].1).await;
+    }
     for _ in 0..args.rounds {
         for (place, (name, topics)) in SCENARIOS.into_iter().enumerate() {
             for (topic, run) in bench.run(topics).await {

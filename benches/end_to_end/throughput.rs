@@ -57,7 +57,7 @@ pub(crate) async fn run(kafka: &Arc<Kafka>, args: &Args) {
     let mut runs = Runs::new();
     let (events, updates) = (raw_records::<SessionEvent>(), raw_records::<ProgressUpdate>());
     let (event_bodies, update_bodies) = (SessionEvent::bodies(), ProgressUpdate::bodies());
-    for round in 0..args.rounds {
+    for round in 0..args.rounds + usize::from(args.warm_round) {
         let suffix = format!(".bench-{}-{round}", std::process::id());
         let crafting = Crafting::builder(&kafka.bootstrap()).suffix(&suffix).build().await;
         let crafting = crafting.expect("the broker is reached");
@@ -73,6 +73,9 @@ pub(crate) async fn run(kafka: &Arc<Kafka>, args: &Args) {
         let subscriber = bench.crafting.progress();
         bench.consume_raw(Topic::Progress, written).await;
         bench.consume_typed(subscriber, written).await;
+        if args.warm_round && round == 0 {
+            bench.runs.clear();
+        }
         bench.crafting.topics().delete().await.expect("the topics are deleted");
     }
     print(&runs);
