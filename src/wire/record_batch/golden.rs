@@ -1,4 +1,5 @@
-//! Batches made by Apache Kafka's own classes; `tests/golden/record_batch/GoldenBatches.java` makes them anew.
+//! Batches made by Apache Kafka's own classes, which `tests/golden/record_batch/GoldenBatches.java` makes anew, and by
+//! librdkafka 2.0.2, as a broker's log had them after `kcat -P -z CODEC -K : -X linger.ms=2000 -H type=crafted -H type=again`.
 
 use super::*;
 use crate::{
@@ -11,7 +12,16 @@ const LIMIT: usize = 1 << 20;
 
 macro_rules! golden {
     ($name:literal) => {
-        Bytes::from_static(include_bytes!(concat!("../../../tests/golden/record_batch/java-", $name, ".bin")))
+        golden!("java", $name)
+    };
+    ($maker:literal, $name:literal) => {
+        Bytes::from_static(include_bytes!(concat!(
+            "../../../tests/golden/record_batch/",
+            $maker,
+            "-",
+            $name,
+            ".bin"
+        )))
     };
 }
 
@@ -73,6 +83,27 @@ fn batches_by_java_are_read_in_every_codec() {
             assert_eq!(headers, expected);
         });
         assert!(records.next().is_none());
+    }
+}
+
+/// Snappy without the framing that Java puts around it, among others.
+#[test]
+fn batches_by_librdkafka_are_read_in_every_codec() {
+    for (bytes, codec) in [
+        (golden!("librdkafka", "gzip"), Compression::Gzip),
+        (golden!("librdkafka", "snappy"), Compression::Snappy),
+        (golden!("librdkafka", "lz4"), Compression::Lz4),
+        (golden!("librdkafka", "zstd"), Compression::Zstd),
+    ] {
+        let batch = open(bytes);
+        assert_eq!((batch.header.codec, batch.header.base_offset, batch.header.record_count), (codec, 0, 40));
+        for (place, record) in batch.records().map(Result::unwrap).enumerate() {
+            let (key, value) = (format!("key-{place}"), format!("value-{place} {}", "x".repeat(place)));
+            assert_eq!(record.offset, i64::try_from(place).unwrap());
+            assert_eq!((record.key, record.value), (Some(key.as_bytes()), Some(value.as_bytes())));
+            let headers: Vec<_> = record.headers().map(Result::unwrap).collect();
+            assert_eq!(headers, [(&b"type"[..], Some(&b"crafted"[..])), (b"type", Some(b"again"))]);
+        }
     }
 }
 
