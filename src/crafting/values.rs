@@ -398,8 +398,18 @@ impl fmt::Display for Ttl {
 }
 
 fn is_dotted_words(text: &str, parts: usize) -> bool {
-    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    text.split('.').all(is_word) && text.split('.').count() == parts
+    // One pass over the bytes: every event that is read has two of these.
+    let (mut dots, mut last) = (0, b'.');
+    for byte in text.bytes() {
+        match (byte, last) {
+            (b'.', b'.') => return false,
+            (b'.', _) => dots += 1,
+            (b'a'..=b'z', _) => {}
+            _ => return false,
+        }
+        last = byte;
+    }
+    last != b'.' && dots + 1 == parts
 }
 
 fn is_digits(text: &str) -> bool {
