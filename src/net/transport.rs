@@ -3,6 +3,7 @@
 use crate::error::ConnectionError;
 use std::{
     fmt, io,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -71,19 +72,28 @@ impl Connector {
             .await
             .map_err(|_| resolve_error(io::ErrorKind::TimedOut.into()))?
             .map_err(resolve_error)?;
-        let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for address in resolved {
-            match timeout(each, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => match prepare(&stream) {
-                    Ok(()) => return Ok(Transport::Tcp(stream)),
-                    Err(error) => last = error,
-                },
-                Ok(Err(error)) => last = error,
-                Err(_) => last = io::ErrorKind::TimedOut.into(),
-            }
-        }
-        Err(connect_error(last))
+        connect_to_any(resolved, each).await.map(Transport::Tcp).map_err(connect_error)
     }
+}
+
+/// Tries one address after the other.
+async fn connect_to_any(
+    addresses: impl Iterator<Item = SocketAddr>,
+    each: Duration,
+) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in addresses {
+        let attempt = async {
+            let stream = TcpStream::connect(address).await?;
+            prepare(&stream).map(|()| stream)
+        };
+        match timeout(each, attempt).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last)
 }
 
 /// Small requests leave at once, and a peer that vanished is noticed even while nothing is asked.
@@ -148,5 +158,40 @@ impl AsyncWrite for Transport {
             #[cfg(feature = "mock")]
             Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// An address that nobody listens on.
+    async fn dead() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_address_of_a_name_is_tried() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let live = listener.local_addr().unwrap();
+        let addresses = [dead().await, dead().await, live, dead().await];
+        let stream = connect_to_any(addresses.into_iter(), SECOND).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), live);
+    }
+
+    #[tokio::test]
+    async fn what_the_last_address_answered_is_told() {
+        let error = connect_to_any([dead().await].into_iter(), SECOND).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn a_name_without_an_address_is_said_to_be_one() {
+        let host = Arc::from("no-such-host.invalid");
+        let error = Connector::Tcp.connect(&host, 9092, SECOND).await.unwrap_err();
+        assert!(matches!(error, ConnectionError::Resolve { port: 9092, .. }), "{error:?}");
     }
 }
