@@ -13,6 +13,9 @@ pub(crate) struct Cli {
     /// How long connecting may take, such as 10s or 500ms.
     #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub(crate) connect_timeout: Duration,
+    /// Say on standard error what goes on underneath, not only what goes wrong.
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -6,6 +6,7 @@ mod connect;
 mod demo;
 mod exit;
 mod lines;
+mod log;
 mod ndjson;
 mod output;
 mod publish;
@@ -27,6 +28,7 @@ use crate::{
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    log::show(cli.verbose);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -94,7 +94,7 @@ impl<B: Played> Member<B> {
             tokio::select! {
                 biased;
                 _ = tick.tick() => {
-                    self.desk.partitions.store(self.subscriber.assignment().len(), Relaxed);
+                    self.look_at_partitions();
                 }
                 _ = closing.wait_for(|closing| *closing) => break Ok(()),
                 next = self.subscriber.recv() => match next {
@@ -117,6 +117,18 @@ impl<B: Played> Member<B> {
             note(format_args!("warning: a member's last commit failed: {}", chain(&error)));
         }
         ended
+    }
+
+    /// Says how many there are, and while the players play that there are more or fewer than before.
+    fn look_at_partitions(&self) {
+        let now = self.subscriber.assignment().len();
+        let before = self.desk.partitions.swap(now, Relaxed);
+        if now != before && self.epoch.get().is_some() {
+            note(format_args!(
+                "warning: a member of {} has {now} partitions now, {before} before",
+                B::TOPIC.group()
+            ));
+        }
     }
 
     fn judge(&self, parsed: &Parsed<B>, partition: i32) {

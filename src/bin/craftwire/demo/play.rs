@@ -143,6 +143,12 @@ impl Game {
             sleep(LOOK_EVERY).await;
             let before = std::mem::replace(&mut missing, self.missing());
             quiet = if before == missing { quiet + LOOK_EVERY } else { Duration::ZERO };
+            if quiet == RECEIVE_QUIET_TOLD {
+                let [events, updates] = missing;
+                note(format_args!(
+                    "Waiting for {events} events and {updates} updates that did not come back yet…"
+                ));
+            }
         }
         // A duplicate would come after what it duplicates.
         sleep(LINGER).await;
@@ -198,7 +204,9 @@ impl Game {
 /// A batch holds the receipts of a tick.
 const RECEIPT_BATCHES_MAX: usize = 4096;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
-const RECEIVE_QUIET_MAX: Duration = Duration::from_secs(10);
+/// If a member was lost, its partitions go to others when its session of 30 s is over.
+const RECEIVE_QUIET_MAX: Duration = Duration::from_secs(40);
+const RECEIVE_QUIET_TOLD: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LINGER: Duration = Duration::from_millis(200);
 const LOOK_UP: Duration = Duration::from_secs(1);
