@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         match delivered.parsed() {
             Parsed::Event(event) => match event.body() {
                 SessionEvent::Start(start) => {
-                    println!("{} begins recipe {}", start.session_id, start.recipe_id)
+                    println!("{} begins recipe {}", start.session_id, start.recipe_id);
                 }
                 SessionEvent::Complete(done) => println!("{} made {}", done.session_id, done.result_item_id),
                 other => println!("{other:?}"),
