@@ -35,6 +35,9 @@ pub(crate) struct MembershipConfig {
 enum State {
     /// Not in the group: the next heartbeat joins with epoch 0.
     Unjoined,
+    /// Not in the group for itself, but the group may still count on it: the next heartbeat takes it out, and the one
+    /// after joins. Else its partitions would be read by nobody until the session of the member that was ends.
+    Retiring,
     /// In the group, and what it owns is what it was told to own, as far as it can be resolved.
     Stable,
     /// Delivery of some partitions has ended; their last commit is under way.
@@ -150,6 +153,7 @@ impl Membership {
         }
         if self.is_fenced_by_time(now) {
             self.lose();
+            self.state = State::Retiring;
             return self.todo.pop();
         }
         if matches!(self.state, State::Stable | State::Acknowledging) {
@@ -178,7 +182,7 @@ impl Membership {
             return None;
         }
         let joins = self.state == State::Unjoined;
-        let leaves = self.state == State::Leaving;
+        let leaves = matches!(self.state, State::Leaving | State::Retiring);
         let tells_all = joins || self.tell_all;
         let tells_owned = !leaves && (tells_all || self.state == State::Acknowledging);
         let names = || self.config.topics.iter().map(|topic| topic.to_string()).collect();
@@ -229,7 +233,7 @@ impl Membership {
         now: Instant,
     ) {
         let Some((_, sent_at)) = self.in_flight.take_if(|(sent, _)| *sent == number) else { return };
-        if self.state == State::Leaving {
+        if matches!(self.state, State::Leaving | State::Retiring) {
             self.handle_leave_answer(answer.error, now);
             return;
         }
@@ -320,6 +324,11 @@ impl Membership {
             }
             code if code.is_retriable() => self.retry(now),
             // Left, or not known there any more, which is the same.
+            _ if self.state == State::Retiring => {
+                self.state = State::Unjoined;
+                self.member_id = next_id(&mut self.ids);
+                self.next_heartbeat_at = None;
+            }
             _ => {
                 self.state = State::Left;
                 self.epoch = 0;
@@ -329,14 +338,14 @@ impl Membership {
 
     /// The broker does not count this member any more, as an answer of it or to a commit says: join again.
     pub(crate) fn handle_fenced(&mut self, now: Instant) {
-        if matches!(self.state, State::Leaving | State::Left | State::Failed) {
+        if matches!(self.state, State::Retiring | State::Leaving | State::Left | State::Failed) {
             return;
         }
         let was_joining = self.state == State::Unjoined;
         self.lose();
         if was_joining {
-            // Kafka 4.0 refuses a known member that joins again (KAFKA-19233); the old one ends with its session.
-            self.member_id = next_id(&mut self.ids);
+            // Kafka 4.0 refuses a member that it still knows when it joins again (KAFKA-19233).
+            self.state = State::Retiring;
         }
         self.retry(now);
     }
@@ -575,6 +584,14 @@ mod tests {
         assert!(matches!(group.member.poll_action(group.now), Some(Action::Assign(new)) if new == set(&[0])));
     }
 
+    /// The heartbeat that takes `id` out of the group; it is answered with `code`.
+    fn retire(group: &mut Group, id: &str, code: ErrorCode) {
+        let (number, request) = group.heartbeat();
+        assert_eq!((request.member_epoch, request.owned), (-1, None));
+        assert_eq!(request.member_id, id);
+        group.member.handle_answer(number, answer(code, -1, None), group.now);
+    }
+
     #[test]
     fn a_fenced_member_loses_all_without_commit_and_joins_again() {
         for code in [ErrorCode::UNKNOWN_MEMBER_ID, ErrorCode::FENCED_MEMBER_EPOCH] {
@@ -594,7 +611,11 @@ mod tests {
             assert_eq!(request.member_id, id);
             group.fail(number, code);
             group.wait();
-            assert_ne!(group.heartbeat().1.member_id, id, "a join that is refused is tried under another id");
+            // The group still counts on the old member: it is taken out before another joins.
+            retire(&mut group, &id, ErrorCode::NONE);
+            let (_, request) = group.heartbeat();
+            assert_eq!(request.member_epoch, 0);
+            assert_ne!(request.member_id, id, "a join that is refused is tried under another id");
         }
     }
 
@@ -615,7 +636,40 @@ mod tests {
             }
         };
         assert_eq!(lost_at - start, Duration::from_secs(45));
+        let id = group.member.member_id().to_owned();
+        retire(&mut group, &id, ErrorCode::UNKNOWN_MEMBER_ID);
         assert_eq!(group.heartbeat().1.member_epoch, 0);
+    }
+
+    #[test]
+    fn a_member_that_fenced_itself_is_taken_out_before_it_joins_again() {
+        let mut group = Group::stable();
+        let id = group.member.member_id().to_owned();
+        group.now += Duration::from_secs(60);
+        assert!(matches!(group.member.poll_action(group.now), Some(Action::Lose(_))));
+        let (number, request) = group.heartbeat();
+        assert_eq!((request.member_epoch, &request.member_id), (-1, &id));
+        group.member.handle_no_answer(number, group.now);
+        assert!(matches!(group.member.poll_action(group.now), Some(Action::FindCoordinator)));
+        group.member.handle_coordinator();
+        group.wait();
+        retire(&mut group, &id, ErrorCode::NONE);
+        let (number, request) = group.heartbeat();
+        assert_eq!((request.member_epoch, request.owned), (0, Some(vec![])));
+        group.answer(number, 3, Some(&[0]));
+        assert!(group.member.is_joined());
+    }
+
+    #[test]
+    fn closing_while_the_old_member_is_taken_out_ends_with_that() {
+        let mut group = Group::stable();
+        group.now += Duration::from_secs(60);
+        assert!(matches!(group.member.poll_action(group.now), Some(Action::Lose(_))));
+        group.member.leave();
+        let (number, request) = group.heartbeat();
+        assert_eq!(request.member_epoch, -1);
+        group.answer(number, -1, None);
+        assert!(group.member.is_over());
     }
 
     #[test]
@@ -625,6 +679,8 @@ mod tests {
         let (number, _) = group.heartbeat();
         group.wait();
         assert!(matches!(group.member.poll_action(group.now), Some(Action::Lose(_))));
+        let id = group.member.member_id().to_owned();
+        retire(&mut group, &id, ErrorCode::NONE);
         let (join, _) = group.heartbeat();
         group.answer(number, 9, Some(&[0, 1]));
         assert_eq!(group.member.epoch(), 0, "the late answer belongs to an earlier membership");
