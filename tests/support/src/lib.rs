@@ -16,6 +16,8 @@
 //! # }
 //! ```
 //!
+//! A [`proxy::FaultProxy`] between a client and the cluster makes the network fail as told.
+//!
 //! Only a JDK 17 and Maven are needed. Without them [`require_kafka!`] says `skipped: …` and returns from the test, or
 //! fails it where `CRAFTWIRE_REQUIRE_KAFKA=1`. `CRAFTWIRE_TEST_BOOTSTRAP=host:port` makes [`shared_single`] use a
 //! cluster that runs already, and [`require_shared_kafka!`] is enough for a test that runs no Java itself.
@@ -41,6 +43,7 @@ mod node;
 mod ports;
 mod probe;
 mod properties;
+pub mod proxy;
 mod shared;
 mod skip;
 mod supervisor;

@@ -1,0 +1,87 @@
+//! Task: what all connections of a proxy share: the rules, the counts, and word of a rule's removal.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::rule::{Direction, Rule};
+use super::rules::{RuleId, Rules, Sight, Verdict};
+
+#[derive(Debug)]
+pub(super) struct Wiring {
+    rules: Mutex<Rules>,
+    traffic: Mutex<Traffic>,
+    removals: watch::Sender<u64>,
+}
+
+/// What came, harmed or not.
+#[derive(Debug, Default)]
+struct Traffic {
+    frames: BTreeMap<(Direction, Option<i16>), u64>,
+    connections: u64,
+}
+
+impl Wiring {
+    pub(super) fn new(seed: u64) -> Self {
+        let (removals, _) = watch::channel(0);
+        Self { rules: Mutex::new(Rules::new(seed)), traffic: Mutex::default(), removals }
+    }
+
+    pub(super) fn add(&self, rule: Rule) -> RuleId {
+        lock(&self.rules).add(rule)
+    }
+
+    pub(super) fn remove(&self, id: RuleId) {
+        lock(&self.rules).remove(id);
+        self.removals.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn clear(&self) {
+        lock(&self.rules).clear();
+        self.removals.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn judge(&self, sight: Sight) -> Verdict {
+        *lock(&self.traffic).frames.entry((sight.direction, sight.api_key)).or_default() += 1;
+        lock(&self.rules).judge(sight)
+    }
+
+    /// A connection came; says how long it is to live.
+    pub(super) fn connected(&self, node: i32) -> Option<(RuleId, Duration)> {
+        lock(&self.traffic).connections += 1;
+        lock(&self.rules).life(node)
+    }
+
+    pub(super) fn life_ended(&self, id: RuleId) {
+        lock(&self.rules).life_ended(id);
+    }
+
+    /// Returns when the rule stands no more.
+    pub(super) async fn removed(&self, id: RuleId) {
+        let mut removals = self.removals.subscribe();
+        // The sender is ours, so this ends by the rule's end only.
+        let _ = removals.wait_for(|_| !lock(&self.rules).stands(id)).await;
+    }
+
+    pub(super) fn injected_by(&self, id: RuleId) -> u64 {
+        lock(&self.rules).injected_by(id)
+    }
+
+    pub(super) fn injected(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.rules).injected().clone()
+    }
+
+    pub(super) fn frames(&self, direction: Direction, api_key: i16) -> u64 {
+        lock(&self.traffic).frames.get(&(direction, Some(api_key))).copied().unwrap_or(0)
+    }
+
+    pub(super) fn connections(&self) -> u64 {
+        lock(&self.traffic).connections
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
