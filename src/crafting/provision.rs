@@ -13,6 +13,7 @@ use crate::{
     error::ErrorCode,
 };
 use std::{collections::BTreeMap, fmt, time::Duration};
+use tokio::time::{sleep, timeout};
 
 /// Why the topics could not be ensured.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -371,10 +372,26 @@ impl Topics {
         let changes: Vec<_> =
             drift.iter().map(|drift| (drift.key.clone(), Some(drift.want.clone()))).collect();
         let outcome = match self.admin.alter_configs(ConfigOwner::Group(&id), changes).await {
-            Ok(()) => GroupOutcome::Set,
+            Ok(()) => {
+                self.await_set(&id, group).await;
+                GroupOutcome::Set
+            }
             Err(error) => GroupOutcome::Refused { drift, reason: chain(&error) },
         };
         GroupReport { id, outcome }
+    }
+
+    /// Brokers hear of a change from the controller, a little later: a member that joined before would read the old
+    /// timeout. That they were told is certain, so waiting for it has an end.
+    async fn await_set(&self, id: &str, group: Group) {
+        let is_set = async {
+            while self.group_drift(id, group).await.is_ok_and(|drift| !drift.is_empty()) {
+                sleep(SET_LOOK_AGAIN).await;
+            }
+        };
+        if timeout(SET_WAIT, is_set).await.is_err() {
+            tracing::warn!(group = id, "the group's timeouts were set, and the brokers do not show them yet");
+        }
     }
 
     async fn group_drift(&self, id: &str, group: Group) -> Result<Vec<Drift>, AdminError> {
@@ -433,3 +450,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// How long, and how often, brokers are asked whether a group's settings have reached them.
+const SET_WAIT: Duration = Duration::from_secs(10);
+const SET_LOOK_AGAIN: Duration = Duration::from_millis(50);
