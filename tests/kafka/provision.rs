@@ -1,11 +1,11 @@
 //! `topics().ensure()` makes the topics as the contract says, and reports what differs without touching it.
 
-use crate::common::{PATIENCE, three_nodes};
+use crate::common::three_nodes;
 use craftwire::{
     admin::{ConfigOwner, NewTopic},
     crafting::{Crafting, Group, GroupOutcome, Topic, TopicOutcome},
 };
-use craftwire_test_support::{eventually, require_kafka, require_shared_kafka, shared_single};
+use craftwire_test_support::{require_kafka, require_shared_kafka, shared_single};
 use std::collections::BTreeMap;
 
 async fn crafting(bootstrap: &str, suffix: &str) -> Crafting {
@@ -54,12 +54,8 @@ async fn a_single_node_gets_the_topics_without_replicas_and_the_groups_their_tim
     }
     for (report, group) in made.groups.iter().zip(Group::ALL) {
         assert_eq!((&report.id, &report.outcome), (&crafting.group_id(group), &GroupOutcome::Set));
-        // The broker hears of it from the controller a moment later.
-        let configs = eventually("the group's settings", PATIENCE, async || {
-            let configs = own_configs(&crafting, ConfigOwner::Group(&report.id)).await;
-            (configs.len() == 2).then_some(configs)
-        });
-        let configs = configs.await;
+        // The broker hears of it from the controller a moment later, and ensuring waits for that.
+        let configs = own_configs(&crafting, ConfigOwner::Group(&report.id)).await;
         assert_eq!(configs["consumer.session.timeout.ms"], "30000");
         assert_eq!(configs["consumer.heartbeat.interval.ms"], "3000");
     }
