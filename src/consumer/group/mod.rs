@@ -1,6 +1,15 @@
 //! Group membership and committed offsets.
 
 pub(crate) mod commits;
+pub(crate) mod committed;
+pub(crate) mod committing;
 pub(crate) mod coordinator;
+pub(crate) mod member;
 pub(crate) mod membership;
 pub(crate) mod offsets;
+pub(crate) mod owned;
+pub(crate) mod request;
+pub(crate) mod session_timeout;
+#[cfg(test)]
+mod tests;
+pub(crate) mod work;
