@@ -12,7 +12,7 @@ use super::{
     membership::{Action, Membership, MembershipConfig},
     owned::{Owned, RevokeStep},
     request::{Identity, Setback},
-    session_timeout,
+    session_timeout::{self, SessionTimeout},
     work::{Done, Work},
 };
 use crate::{
@@ -38,6 +38,7 @@ pub(crate) struct Member {
     owned: Owned,
     committed: CommittedOffsets,
     committing: Committing,
+    session_timeout: SessionTimeout,
     has_coordinator: bool,
     is_finding: bool,
     find_at: Option<Instant>,
@@ -57,19 +58,19 @@ impl Member {
         let membership =
             config.is_member().then(|| Membership::new(membership_config(&group, &config), seed));
         let reads_timeout = membership.is_some() && config.session_timeout.is_none();
-        let work = reads_timeout.then(|| Work::ReadSessionTimeout(session_timeout::request(&group)));
         Self {
             membership,
             owned: Owned::new(shared.clone(), &config),
             committed: CommittedOffsets::new(shared.clone(), group.clone(), seed),
             committing: Committing::new(shared.clone(), group.clone(), &config, seed),
+            session_timeout: SessionTimeout::new(group.clone(), reads_timeout),
             shared,
             group,
             has_coordinator: false,
             is_finding: false,
             find_at: None,
             find_backoff: Backoff::new(RETRY_MIN, RETRY_MAX, seed),
-            work: work.into_iter().collect(),
+            work: VecDeque::new(),
             is_closing: false,
             close_by: None,
             end_by: None,
@@ -86,6 +87,9 @@ impl Member {
     /// Says whether a revoke has ended.
     fn step(&mut self, topology: &Topology, now: Instant) -> bool {
         self.committing.take_notice(now);
+        if let Some(request) = self.session_timeout.poll_request(now) {
+            self.work.push_back(Work::ReadSessionTimeout(request));
+        }
         if self.is_closing {
             self.close_step(now);
         }
@@ -130,6 +134,7 @@ impl Member {
             self.owned.poll_timeout(now),
             self.committed.poll_timeout(now),
             self.committing.poll_timeout(now),
+            self.session_timeout.poll_timeout(),
             self.find_at,
             self.close_by,
             self.end_by,
@@ -175,7 +180,8 @@ impl Member {
         match done {
             Done::FindCoordinator(outcome) => self.handle_found(outcome, now),
             Done::ReadSessionTimeout(outcome) => {
-                let timeout = outcome.ok().and_then(session_timeout::read);
+                let is_joined = self.membership.as_ref().is_some_and(Membership::is_joined);
+                let timeout = self.session_timeout.handle_answer(outcome.ok(), is_joined, now);
                 if let (Some(membership), Some(timeout)) = (&mut self.membership, timeout) {
                     membership.set_session_timeout(timeout);
                 }
