@@ -1,126 +1,18 @@
 //! Nodes are killed under load: what was acked stays, once, in order per key, and clients go on by themselves.
 
-use crate::common::{PATIENCE, connect, three_nodes};
-use craftwire::{
-    Client, Producer, ProducerRecord,
-    admin::NewTopic,
-    consumer::{Consumer, TopicPartition},
-    producer::{Ack, DeliveryError},
+use crate::{
+    common::{PATIENCE, connect, three_nodes},
+    history::{Load, Place, follow, judge, place},
 };
+use craftwire::{Client, admin::NewTopic};
 use craftwire_test_support::{KafkaCluster, ReadSpec, eventually, require_kafka};
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
-use tokio::{
-    sync::watch,
-    task::JoinHandle,
-    time::{interval, timeout},
-};
+use tokio::{sync::watch, time::timeout};
 
 const PARTITIONS: i32 = 6;
-const KEYS: usize = 24;
-/// Of each key; paced so that there are many batches, and not so many records that Java reads for a minute.
-const EVERY: Duration = Duration::from_millis(20);
-/// Records of one key that have no outcome yet.
-const WINDOW: usize = 32;
 
 async fn replicated_topic(client: &Client, name: &str) {
     let topic = NewTopic::new(name, PARTITIONS, 3).config("min.insync.replicas", "2");
     client.admin().create_topic(topic).await.unwrap();
-}
-
-/// What became of a record: its key, its number within the key, the outcome.
-type Sent = (usize, u64, Result<Ack, DeliveryError>);
-
-/// A steady stream of records under many keys, each key's records numbered from 0.
-struct Load {
-    stop: watch::Sender<bool>,
-    acked: watch::Receiver<BTreeMap<i32, u64>>,
-    keys: Vec<JoinHandle<Vec<Sent>>>,
-}
-
-impl Load {
-    async fn start(producer: &Producer, topic: &str) -> Self {
-        let (stop, stopped) = watch::channel(false);
-        let (count, acked) = watch::channel(BTreeMap::new());
-        let count = Arc::new(count);
-        let keys = (0..KEYS).map(|key| {
-            let (producer, topic) = (producer.clone(), topic.to_owned());
-            tokio::spawn(one_key(producer, topic, key, stopped.clone(), count.clone()))
-        });
-        Self { keys: keys.collect(), stop, acked }
-    }
-
-    /// Waits until every partition has taken so many more.
-    async fn goes_on_everywhere(&mut self, more: u64) {
-        let before = self.acked.borrow().clone();
-        let enough = |acked: &BTreeMap<i32, u64>| {
-            (0..PARTITIONS).all(|partition| {
-                let count = |counts: &BTreeMap<i32, u64>| counts.get(&partition).copied().unwrap_or(0);
-                count(acked) >= count(&before) + more
-            })
-        };
-        let done = timeout(PATIENCE, self.acked.wait_for(enough)).await.is_ok();
-        assert!(done, "acks stopped: {before:?}, then {:?}", self.acked.borrow());
-    }
-
-    async fn end(self) -> Vec<Sent> {
-        self.stop.send_replace(true);
-        let mut all = Vec::new();
-        for key in self.keys {
-            all.extend(timeout(PATIENCE, key).await.expect("every record has an outcome").unwrap());
-        }
-        all
-    }
-}
-
-async fn one_key(
-    producer: Producer,
-    topic: String,
-    key: usize,
-    stopped: watch::Receiver<bool>,
-    count: Arc<watch::Sender<BTreeMap<i32, u64>>>,
-) -> Vec<Sent> {
-    let mut pace = interval(EVERY);
-    let mut waiting = VecDeque::new();
-    let mut done = Vec::new();
-    let mut number = 0;
-    while !*stopped.borrow() {
-        pace.tick().await;
-        let record = ProducerRecord::new(topic.as_str(), format!("{key} {number}")).key(format!("key-{key}"));
-        waiting.push_back((number, producer.send(record).await.unwrap()));
-        number += 1;
-        while waiting.front().is_some_and(|(_, delivery)| delivery.outcome().is_some())
-            || waiting.len() > WINDOW
-        {
-            let Some((number, delivery)) = waiting.pop_front() else { break };
-            let outcome = delivery.await;
-            if let Ok(ack) = &outcome {
-                count.send_modify(|counts| *counts.entry(ack.partition).or_default() += 1);
-            }
-            done.push((key, number, outcome));
-        }
-    }
-    for (number, delivery) in waiting {
-        done.push((key, number, delivery.await));
-    }
-    done
-}
-
-/// A record as it lies in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    partition: i32,
-    offset: i64,
-    key: usize,
-    number: u64,
-}
-
-fn place(partition: i32, offset: i64, value: &[u8]) -> Place {
-    let (key, number) = std::str::from_utf8(value).unwrap().split_once(' ').unwrap();
-    Place { partition, offset, key: key.parse().unwrap(), number: number.parse().unwrap() }
 }
 
 /// What Java finds in the topic.
@@ -130,66 +22,6 @@ async fn in_the_log(cluster: &KafkaCluster, topic: &str) -> Vec<Place> {
         read.iter().map(|r| place(r.partition, r.offset, r.value.as_deref().unwrap())).collect();
     log.sort_unstable();
     log
-}
-
-/// Every acked record is there once, at the offset of its ack; what was not sent is not there; keys are in order.
-fn judge(sent: &[Sent], log: &[Place]) {
-    let mut places: BTreeMap<(usize, u64), Vec<Place>> = BTreeMap::new();
-    for place in log {
-        places.entry((place.key, place.number)).or_default().push(*place);
-    }
-    let mut acked = 0;
-    for (key, number, outcome) in sent {
-        let found = places.get(&(*key, *number)).map_or(&[][..], Vec::as_slice);
-        match outcome {
-            Ok(ack) => {
-                let [one] = found else { panic!("key {key} number {number} was acked, and is at {found:?}") };
-                assert_eq!((one.partition, one.offset), (ack.partition, ack.offset.unwrap_or(one.offset)));
-                acked += 1;
-            }
-            Err(DeliveryError::NotSent(cause)) => assert_eq!(found, [], "not sent: {cause}"),
-            Err(error) => assert!(found.len() < 2, "{error}: {found:?}"),
-        }
-    }
-    let outcomes = BTreeSet::from_iter(sent.iter().map(|(key, number, _)| (*key, *number)));
-    assert_eq!(outcomes.len(), sent.len());
-    assert!(places.keys().all(|place| outcomes.contains(place)), "what nobody sent is in the log");
-    let mut last = BTreeMap::new();
-    for place in log {
-        let before = last.insert(place.key, place.number);
-        assert!(
-            before.is_none_or(|before| before < place.number),
-            "out of order: {before:?}, then {place:?}"
-        );
-    }
-    // Nothing here takes as long as the delivery timeout, so retries bring all of it through.
-    let failed: Vec<_> = sent.iter().filter(|(.., outcome)| outcome.is_err()).take(5).collect();
-    assert_eq!(acked, sent.len(), "not acked: {failed:?}");
-}
-
-/// Reads until told how much there is, and then until it has that much.
-fn follow(mut consumer: Consumer, mut total: watch::Receiver<Option<usize>>) -> JoinHandle<Vec<Place>> {
-    tokio::spawn(async move {
-        let mut read = Vec::new();
-        let mut next = BTreeMap::<TopicPartition, i64>::new();
-        while total.borrow().is_none_or(|total| read.len() < total) {
-            let record = tokio::select! {
-                record = consumer.recv() => record.expect("the consumer goes on"),
-                _ = total.changed() => continue,
-            };
-            // Whatever goes wrong with nodes away is said, and gone on from.
-            let Ok(record) = record.inspect_err(|error| assert!(!error.is_fatal(), "{error}")) else {
-                continue;
-            };
-            let offset = next.insert(record.topic_partition(), record.offset() + 1);
-            assert_eq!(offset.unwrap_or(0), record.offset(), "{}", record.topic_partition());
-            consumer.ack(&record);
-            read.push(place(record.partition(), record.offset(), record.value().unwrap()));
-        }
-        consumer.close().await.unwrap();
-        read.sort_unstable();
-        read
-    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -202,7 +34,7 @@ async fn what_was_acked_outlives_leaders_that_are_killed_under_load() {
     let (total, told) = watch::channel(None);
     let follower = follow(client.consumer().topics(["killed"]).build().await.unwrap(), told);
     let producer = client.producer().build().await.unwrap();
-    let mut load = Load::start(&producer, "killed").await;
+    let mut load = Load::start(&producer, "killed", PARTITIONS).await;
 
     for partition in [0, 1] {
         load.goes_on_everywhere(20).await;
@@ -235,7 +67,7 @@ async fn clients_go_on_when_all_nodes_were_away() {
     let group = client.consumer().group("away").topics(["away"]);
     let follower = follow(group.build().await.unwrap(), told);
     let producer = client.producer().build().await.unwrap();
-    let mut load = Load::start(&producer, "away").await;
+    let mut load = Load::start(&producer, "away", PARTITIONS).await;
     load.goes_on_everywhere(20).await;
 
     for node in cluster.node_ids() {

@@ -1,7 +1,8 @@
 //! craftwire against real Apache Kafka: what one writes the other reads, and what holds when nodes fail.
 //!
-//! All tests share one single node; those that need three share one cluster of three, one after the other. Where Java
-//! or Maven is missing each test says that it was skipped, or fails if `CRAFTWIRE_REQUIRE_KAFKA=1`.
+//! Tests share one single node; those that need three share one cluster of three, one after the other, and those that
+//! need a failing network share one node behind a proxy, one after the other. Where Java or Maven is missing each test
+//! says that it was skipped, or fails if `CRAFTWIRE_REQUIRE_KAFKA=1`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,7 +15,9 @@ mod common;
 mod consume_interop;
 mod failover;
 mod groups;
+mod history;
 mod hostile;
 mod keys;
 mod produce_interop;
 mod provision;
+mod proxy_faults;

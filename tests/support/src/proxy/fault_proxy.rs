@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
@@ -13,7 +14,11 @@ use super::rules::RuleId;
 use super::wiring::Wiring;
 use crate::builder::Builder;
 use crate::cluster::KafkaCluster;
+use crate::eventually::eventually;
 use crate::ports::Port;
+
+/// For the tasks of a dropped proxy to end.
+const LET_GO: Duration = Duration::from_secs(10);
 
 /// An address for a proxy, kept from others while this lives. It lies below the kernel's ephemeral ports, so that a
 /// client which keeps trying it while nobody listens does not meet itself.
@@ -67,8 +72,10 @@ impl FaultProxy {
         let wiring = Arc::new(Wiring::new(seed));
         let mut running = Vec::new();
         for (node, &(address, upstream)) in (1..).zip(nodes) {
-            let listener = TcpListener::bind(address).await;
-            let listener = listener.unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"));
+            // A proxy that was here before may not have let go yet: dropping one does not wait for its tasks.
+            let what = format!("{address} can be listened on");
+            let bind = async || TcpListener::bind(address).await.ok();
+            let listener = eventually(&what, LET_GO, bind).await;
             let upstream = Arc::new(Mutex::new(upstream));
             let listening = tokio::spawn(listen(wiring.clone(), node, listener, upstream.clone()));
             running.push(Node { address, upstream, listening });
