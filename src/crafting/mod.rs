@@ -14,6 +14,7 @@ mod material;
 mod names;
 mod progress;
 mod provision;
+mod publish_error;
 mod publisher;
 mod session;
 mod subscriber;
@@ -48,8 +49,8 @@ pub use handle::{Crafting, CraftingBuilder};
 pub use provision::{
     Drift, Drifted, GroupOutcome, GroupReport, Provision, ProvisionError, TopicOutcome, TopicReport, Topics,
 };
+pub use publish_error::{OfferCause, OfferError, PublishError, PublisherError};
 pub use publisher::{
-    OfferCause, OfferError, PublishError, Published, Publisher, PublisherBuilder, PublisherCloseReport,
-    PublisherError, PublisherMetrics, Receipt,
+    Published, Publisher, PublisherBuilder, PublisherCloseReport, PublisherMetrics, Receipt,
 };
 pub use subscriber::{Delivered, Subscriber, SubscriberBuilder};

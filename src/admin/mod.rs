@@ -3,6 +3,14 @@
 //! Every call asks once and retries what Kafka calls transient until the client's request timeout has passed three
 //! times. Each names what it was about when it fails.
 
+mod error;
+mod types;
+
+pub use error::AdminError;
+pub use types::{
+    BrokerInfo, ConfigOwner, ConfigValue, NewTopic, OffsetSpec, PartitionInfo, PartitionLag, TopicInfo,
+};
+
 use crate::{
     backoff::Backoff,
     cluster::{Cluster, Target, Topic},
@@ -31,174 +39,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
-
-/// Why an admin call failed.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum AdminError {
-    /// The topic is there already.
-    #[error("topic {topic:?} exists already")]
-    TopicExists {
-        /// Its name.
-        topic: String,
-    },
-    /// The topic is not there; create it first.
-    #[error("topic {topic:?} does not exist; create it first")]
-    UnknownTopic {
-        /// Its name.
-        topic: String,
-    },
-    /// The cluster refused.
-    #[error("{operation} {name:?} was refused{}", said(.message.as_deref()))]
-    Refused {
-        /// What was asked for.
-        operation: &'static str,
-        /// The topic, group or broker that it was asked of.
-        name: String,
-        /// The broker's code.
-        #[source]
-        code: ErrorCode,
-        /// What the broker said besides, if anything.
-        message: Option<String>,
-    },
-    /// There was no usable answer.
-    #[error("{operation} {name:?} has no answer")]
-    Request {
-        /// What was asked for.
-        operation: &'static str,
-        /// The topic, group or broker that it was asked of.
-        name: String,
-        /// What kept it away.
-        #[source]
-        source: RequestError,
-    },
-}
-
-impl AdminError {
-    /// Whether another try, after a pause, may succeed without anything being changed.
-    pub fn is_retriable(&self) -> bool {
-        match self {
-            Self::TopicExists { .. } | Self::UnknownTopic { .. } => false,
-            Self::Refused { code, .. } => code.is_retriable(),
-            Self::Request { source, .. } => source.is_retriable(),
-        }
-    }
-}
-
-fn said(message: Option<&str>) -> String {
-    message.map(|message| format!(": {message}")).unwrap_or_default()
-}
-
-/// A topic to be created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewTopic {
-    /// Its name.
-    pub name: String,
-    /// How many partitions.
-    pub partitions: i32,
-    /// How many replicas of each; -1 for the broker's default.
-    pub replication: i16,
-    /// Settings by Kafka's names, such as `retention.ms`.
-    pub configs: BTreeMap<String, String>,
-}
-
-impl NewTopic {
-    /// A topic without settings of its own.
-    pub fn new(name: impl Into<String>, partitions: i32, replication: i16) -> Self {
-        Self { name: name.into(), partitions, replication, configs: BTreeMap::new() }
-    }
-
-    /// Adds a setting by Kafka's name.
-    #[must_use]
-    pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.configs.insert(key.into(), value.into());
-        self
-    }
-}
-
-/// A broker of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BrokerInfo {
-    /// Its id.
-    pub id: i32,
-    /// Where it listens.
-    pub address: HostPort,
-    /// Its rack, if it has one.
-    pub rack: Option<String>,
-}
-
-/// A topic as the cluster has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TopicInfo {
-    /// Its name.
-    pub name: String,
-    /// By partition number.
-    pub partitions: Vec<PartitionInfo>,
-}
-
-/// A partition as the cluster has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PartitionInfo {
-    /// Its number.
-    pub index: i32,
-    /// The leader's broker id, `None` while there is no leader.
-    pub leader: Option<i32>,
-    /// The leader's epoch.
-    pub leader_epoch: i32,
-    /// The brokers that hold it.
-    pub replicas: Vec<i32>,
-    /// Those of them that are in sync.
-    pub in_sync: Vec<i32>,
-}
-
-/// What settings belong to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ConfigOwner<'a> {
-    /// A topic, by name.
-    Topic(&'a str),
-    /// A broker, by id.
-    Broker(i32),
-    /// A consumer group, by id (Kafka 4.0 and later).
-    Group(&'a str),
-}
-
-/// A setting as the cluster has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConfigValue {
-    /// The value, `None` where the broker keeps it to itself.
-    pub value: Option<String>,
-    /// Whether it is set on the thing itself, rather than a default.
-    pub is_own: bool,
-}
-
-/// Which offset of a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OffsetSpec {
-    /// The first that is there.
-    Earliest,
-    /// The one that the next record gets.
-    Latest,
-    /// The first at or after this time, in milliseconds since 1970; the end where there is none.
-    TimestampMs(i64),
-}
-
-/// Where a group stands in one partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PartitionLag {
-    /// The next offset that the group reads, `None` if it has committed none.
-    pub committed: Option<i64>,
-    /// The offset that the next record gets.
-    pub end: i64,
-    /// Records between the two, counted from the partition's start where nothing is committed.
-    pub lag: i64,
-}
 
 /// Asks the cluster about itself and changes it. Cheap to clone.
 #[derive(Debug, Clone)]
