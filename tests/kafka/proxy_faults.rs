@@ -11,7 +11,7 @@ use crate::{
 use craftwire::{
     Client, Producer, ProducerRecord,
     admin::{NewTopic, OffsetSpec},
-    consumer::ConsumeError,
+    consumer::{ConsumeError, ConsumerBuilder},
     producer::ProducerMetrics,
 };
 use craftwire_test_support::{
@@ -64,10 +64,14 @@ impl Stage {
         Self { kafka, proxy, client, topic, _turn: turn }
     }
 
-    /// A steady load and a reader of it, both through the proxy; returns when both are under way.
+    /// A steady load and a reader of it, both through the proxy; returns when the load is under way.
     async fn play(&self) -> Play {
+        self.play_to(self.client.consumer()).await
+    }
+
+    async fn play_to(&self, consumer: ConsumerBuilder) -> Play {
         let (total, told) = watch::channel(None);
-        let consumer = self.client.consumer().topics([self.topic.as_str()]);
+        let consumer = consumer.topics([self.topic.as_str()]);
         let reader = follow(consumer.build().await.unwrap(), told);
         let producer = self.client.producer().build().await.unwrap();
         let mut load = Load::start(&producer, &self.topic, PARTITIONS).await;
@@ -200,6 +204,23 @@ async fn f9_ack_lost_makes_no_duplicate_and_loses_nothing() {
     lost.remove();
     let metrics = stage.judge(play).await;
     assert!(metrics.retries >= 8, "{metrics:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f9_answers_of_a_coordinator_lost_take_no_partition_and_no_commit() {
+    require_kafka!();
+    let stage = Stage::set(PARTITIONS, SHORT).await;
+    let group = stage.topic.as_str();
+    let mut play = stage.play_to(stage.client.consumer().group(group)).await;
+    for api_key in [api::OFFSET_COMMIT, api::CONSUMER_GROUP_HEARTBEAT] {
+        let lost = stage.proxy.add(Rule::answers(Fault::Reset { at: 0 }).api(api_key).times(2));
+        stage.befallen(&lost, 2).await;
+        play.load.goes_on_everywhere(5).await;
+    }
+    // The reader commits all of it when it closes, which it does in here.
+    let _ = stage.judge(play).await;
+    let lag = stage.client.admin().group_lag(group, &stage.topic).await.unwrap();
+    assert!(lag.values().all(|partition| partition.lag == 0), "{lag:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
