@@ -119,6 +119,64 @@ async fn a_cut_answer_ends_after_the_byte_and_in_good_order() {
 }
 
 #[tokio::test]
+async fn one_rule_cuts_answers_everywhere() {
+    let echo = Echo::start(1).await;
+    let len = answer(&request(api::METADATA, 1)).len();
+    let cuts = echo.proxy.add(Rule::answers(Fault::CutEverywhere { step: 50 }).times(6));
+    for at in [0, 50, 100, 150, 200, len] {
+        let mut socket = echo.connect().await;
+        socket.write_all(&request(api::METADATA, 1)).await.unwrap();
+        let mut read = Vec::new();
+        timeout(PATIENCE, socket.read_to_end(&mut read)).await.unwrap().unwrap();
+        assert_eq!(read.len(), at);
+    }
+    ask_well(&mut echo.connect().await, api::METADATA, 2).await;
+    assert_eq!(cuts.injected(), 6);
+    assert_eq!(echo.proxy.longest_frame(Direction::Answer, api::METADATA), len);
+    assert_eq!(echo.proxy.longest_frame(Direction::Answer, api::FETCH), 0);
+}
+
+#[tokio::test]
+async fn a_rule_for_one_connection_leaves_the_others_alone() {
+    let echo = Echo::start(1).await;
+    let rule = echo.proxy.add(Rule::answers(Fault::Reset { at: 0 }).connection(2));
+    let (mut first, mut second) = (echo.connect().await, echo.connect().await);
+    ask_well(&mut first, api::FETCH, 1).await;
+    assert!(ask(&mut second, api::FETCH, 2).await.is_err());
+    ask_well(&mut first, api::FETCH, 3).await;
+    ask_well(&mut echo.connect().await, api::FETCH, 4).await;
+    assert_eq!(rule.injected(), 1);
+}
+
+#[tokio::test]
+async fn answers_come_under_wrong_names_twice_unasked_and_swapped() {
+    let echo = Echo::start(1).await;
+    let mut socket = echo.connect().await;
+    let well = |id| answer(&request(api::FETCH, id));
+    let mut misnamed = well(1);
+    misnamed[4] ^= 0x80;
+    let _ = echo.proxy.add(Rule::answers(Fault::Misname).times(1));
+    assert!(ask(&mut socket, api::FETCH, 1).await.unwrap() == misnamed);
+
+    let _ = echo.proxy.add(Rule::answers(Fault::Twice).times(1));
+    ask_well(&mut socket, api::FETCH, 2).await;
+    assert!(read_frame(&mut socket).await.unwrap() == well(2));
+
+    let _ = echo.proxy.add(Rule::answers(Fault::Stray).times(1));
+    assert!(ask(&mut socket, api::FETCH, 3).await.unwrap() == [0, 0, 0, 4, 0x80, 0, 0, 3]);
+    assert!(read_frame(&mut socket).await.unwrap() == well(3));
+
+    let _ = echo.proxy.add(Rule::answers(Fault::Swap).times(1));
+    socket.write_all(&request(api::FETCH, 4)).await.unwrap();
+    assert!(timeout(QUIET, socket.read_u8()).await.is_err(), "it waits for the next");
+    assert!(ask(&mut socket, api::FETCH, 5).await.unwrap() == well(5));
+    assert!(read_frame(&mut socket).await.unwrap() == well(4));
+    for fault in ["wrong correlation id", "two answers", "answer to nobody", "swapped answers"] {
+        assert_eq!(echo.proxy.counters()[fault], 1);
+    }
+}
+
+#[tokio::test]
 async fn a_black_hole_says_nothing_and_stays_on_its_connection() {
     for (rule, arrives) in [
         (Rule::both_ways(Fault::BlackHole), false),
@@ -204,6 +262,13 @@ async fn one_bit_arrives_wrong_and_the_seed_says_which() {
     };
     let first = harmed(5).await;
     assert!(first == harmed(5).await && first != harmed(6).await);
+
+    let echo = Echo::start(5).await;
+    let flip = echo.proxy.add(Rule::requests(Fault::BitFlip { from: 12 }));
+    let repeated = ask(&mut echo.connect().await, api::FETCH, 1).await.unwrap();
+    let well = answer(&request(api::FETCH, 1));
+    assert_eq!(well.iter().zip(&repeated).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>(), 1);
+    assert_eq!(flip.injected(), 1);
 }
 
 #[tokio::test]

@@ -138,6 +138,12 @@ impl FaultProxy {
         self.wiring.frames(direction, api_key)
     }
 
+    /// How long the longest of them was, its length's own four bytes included.
+    #[must_use]
+    pub fn longest_frame(&self, direction: Direction, api_key: i16) -> usize {
+        self.wiring.longest_frame(direction, api_key)
+    }
+
     /// How many connections clients made.
     #[must_use]
     pub fn connections(&self) -> u64 {

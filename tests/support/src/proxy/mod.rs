@@ -1,7 +1,7 @@
 //! A TCP proxy between a client and Kafka that knows where requests and answers begin, and harms them as told.
 //!
-//! A [`FaultProxy`] has one address a node. [`Rule`]s say which frames meet which [`Fault`]: those of a node, of an API
-//! key, of a direction, all or the n-th; they come and go while it runs. What a rule does to its n-th frame follows
+//! A [`FaultProxy`] has one address a node. [`Rule`]s say which frames meet which [`Fault`]: those of a node, of a
+//! connection, of an API key, of a direction, all or the n-th; they come and go while it runs. What a rule does to its n-th frame follows
 //! from the seed, the rule's number and n alone, so a run with the same traffic is the same run. It counts what it did.
 //!
 //! ```

@@ -26,14 +26,14 @@ const PARTING: Duration = Duration::from_secs(1);
 
 /// Carries frames until the connection ends, whichever way.
 pub(super) async fn relay(wiring: Arc<Wiring>, node: i32, mut client: TcpStream, upstream: SocketAddr) {
-    let life = wiring.connected(node);
+    let (number, life) = wiring.connected(node);
     let Ok(mut broker) = TcpStream::connect(upstream).await else {
         let _ = client.set_zero_linger();
         return;
     };
     // What a rule spreads over time is not to be gathered again.
     let _ = (client.set_nodelay(true), broker.set_nodelay(true));
-    let connection = Connection { wiring: &wiring, node, ledger: Mutex::default() };
+    let connection = Connection { wiring: &wiring, node, number, ledger: Mutex::default() };
     let ended = {
         let (from_client, to_client) = client.split();
         let (from_broker, to_broker) = broker.split();
@@ -99,6 +99,7 @@ async fn outlive(life: Option<Duration>) {
 struct Connection<'a> {
     wiring: &'a Wiring,
     node: i32,
+    number: u64,
     ledger: Mutex<Ledger>,
 }
 
@@ -117,6 +118,7 @@ impl Connection<'_> {
         let mut buffer = vec![0; 64 << 10];
         let mut open = true;
         let mut black_hole = false;
+        let mut overtaken: Option<Due> = None;
         loop {
             let queued: usize = queue.iter().map(|due| due.frame.len()).sum();
             let next = queue.front().map(|due| due.at);
@@ -132,6 +134,7 @@ impl Connection<'_> {
                     Ok(0) | Err(_) => {
                         open = false;
                         if !black_hole {
+                            queue.extend(overtaken.take());
                             queue.push_back(Due { at: Instant::now(), frame: splitter.rest(), verdict: Verdict::default() });
                         }
                     }
@@ -141,7 +144,12 @@ impl Connection<'_> {
                             if !black_hole {
                                 let due = self.judge(direction, frame);
                                 black_hole = due.verdict.vanishes;
-                                queue.push_back(due);
+                                if due.verdict.swapped && overtaken.is_none() {
+                                    overtaken = Some(due);
+                                } else {
+                                    queue.push_back(due);
+                                    queue.extend(overtaken.take());
+                                }
                             }
                         }
                     }
@@ -168,7 +176,7 @@ impl Connection<'_> {
             Direction::Answer => ledger.answered(answered_correlation_id(&frame)),
         };
         let api_key = head.map(|head| head.api_key);
-        let sight = Sight { node: self.node, direction, api_key, len: frame.len() };
+        let sight = Sight { node: self.node, connection: self.number, direction, api_key, len: frame.len() };
         let verdict = self.wiring.judge(sight);
         verdict.harm(&mut frame);
         Due { at: Instant::now() + verdict.delay, frame, verdict }

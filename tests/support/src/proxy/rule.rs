@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::rules::Sight;
+
 /// Which way a frame goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
@@ -44,12 +46,26 @@ pub enum Fault {
         /// At its length and past it: after the frame.
         at: usize,
     },
+    /// As [`Cut`](Self::Cut), each in another place: the first that it befalls before its first byte, the next `step`
+    /// bytes later, and so on. [`times`](Rule::times) says up to where.
+    CutEverywhere {
+        /// 0 cuts all before their first byte.
+        step: usize,
+    },
     /// So many of its bytes arrive, then the connection is reset. An answer with `at: 0` is one that was lost after the
     /// deed was done.
     Reset {
         /// At its length and past it: after the frame.
         at: usize,
     },
+    /// Its correlation id is that of no request: the highest bit is turned, which no client sets.
+    Misname,
+    /// It arrives twice.
+    Twice,
+    /// Before it comes another that nobody asked for: its first eight bytes as a frame of their own, misnamed.
+    Stray,
+    /// It arrives behind the next frame of its direction.
+    Swap,
     /// One bit of it arrives wrong, of any byte from this one on; 0 is the first of its length, 4 of its header.
     BitFlip {
         /// Frames that are no longer go unharmed.
@@ -74,7 +90,11 @@ impl Fault {
             Self::OneByteWrites { .. } => "one-byte writes",
             Self::Hold => "hold",
             Self::BlackHole => "black hole",
-            Self::Cut { .. } => "cut",
+            Self::Cut { .. } | Self::CutEverywhere { .. } => "cut",
+            Self::Misname => "wrong correlation id",
+            Self::Twice => "two answers",
+            Self::Stray => "answer to nobody",
+            Self::Swap => "swapped answers",
             Self::Reset { .. } => "reset",
             Self::BitFlip { .. } => "bit flip",
             Self::Life { .. } => "short life",
@@ -88,6 +108,7 @@ pub struct Rule {
     pub(super) fault: Fault,
     pub(super) direction: Option<Direction>,
     pub(super) node: Option<i32>,
+    pub(super) connection: Option<u64>,
     pub(super) api_key: Option<i16>,
     pub(super) skip: u64,
     pub(super) times: u64,
@@ -98,7 +119,16 @@ impl Rule {
     /// Befalls requests and answers.
     #[must_use]
     pub fn both_ways(fault: Fault) -> Self {
-        Self { fault, direction: None, node: None, api_key: None, skip: 0, times: u64::MAX, one_in: 1 }
+        Self {
+            fault,
+            direction: None,
+            node: None,
+            connection: None,
+            api_key: None,
+            skip: 0,
+            times: u64::MAX,
+            one_in: 1,
+        }
     }
 
     /// Befalls requests.
@@ -117,6 +147,13 @@ impl Rule {
     #[must_use]
     pub fn node(mut self, node: i32) -> Self {
         self.node = Some(node);
+        self
+    }
+
+    /// Of this connection only, counted from 1 over all nodes, as clients made them.
+    #[must_use]
+    pub fn connection(mut self, number: u64) -> Self {
+        self.connection = Some(number);
         self
     }
 
@@ -148,9 +185,14 @@ impl Rule {
         self
     }
 
-    pub(super) fn is_about(&self, node: i32, direction: Direction, api_key: Option<i16>) -> bool {
+    pub(super) fn is_about(&self, frame: Sight) -> bool {
+        self.is_about_connection(frame.node, frame.connection)
+            && self.direction.is_none_or(|wanted| wanted == frame.direction)
+            && (self.api_key.is_none() || self.api_key == frame.api_key)
+    }
+
+    pub(super) fn is_about_connection(&self, node: i32, connection: u64) -> bool {
         self.node.is_none_or(|wanted| wanted == node)
-            && self.direction.is_none_or(|wanted| wanted == direction)
-            && (self.api_key.is_none() || self.api_key == api_key)
+            && self.connection.is_none_or(|wanted| wanted == connection)
     }
 }

@@ -13,6 +13,7 @@ pub(super) type RuleId = u64;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sight {
     pub(super) node: i32,
+    pub(super) connection: u64,
     pub(super) direction: Direction,
     pub(super) api_key: Option<i16>,
     pub(super) len: usize,
@@ -36,18 +37,42 @@ pub(super) struct Verdict {
     pub(super) vanishes: bool,
     /// Which bit, counted from the first of the length.
     pub(super) flipped_bit: Option<usize>,
+    pub(super) misnamed: bool,
+    pub(super) twice: bool,
+    pub(super) after_stray: bool,
+    /// It waits for the next frame to go first.
+    pub(super) swapped: bool,
     /// How many bytes go, and how the connection ends then.
     pub(super) end: Option<(usize, End)>,
 }
 
 impl Verdict {
-    /// The frame with the bit turned that is to be.
-    pub(super) fn harm(&self, frame: &mut [u8]) {
+    /// Turns the bits that are to be turned, and puts beside the frame what is to come with it.
+    pub(super) fn harm(&self, frame: &mut Vec<u8>) {
+        if self.after_stray || self.twice {
+            let mut before = frame.clone();
+            if self.after_stray {
+                before.truncate(8);
+                before[..4].copy_from_slice(&4_i32.to_be_bytes());
+                misname(&mut before);
+            }
+            before.append(frame);
+            *frame = before;
+        }
+        if self.misnamed {
+            misname(frame);
+        }
         if let Some(bit) = self.flipped_bit
             && let Some(byte) = frame.get_mut(bit / 8)
         {
             *byte ^= 1 << (bit % 8);
         }
+    }
+}
+
+fn misname(frame: &mut [u8]) {
+    if let Some(first) = frame.get_mut(4) {
+        *first ^= 0x80;
     }
 }
 
@@ -119,25 +144,30 @@ impl Rules {
         let mut verdict = Verdict::default();
         for (&id, known) in self.known.iter_mut().filter(|(_, known)| known.stands) {
             let rule = &known.rule;
-            let about = rule.is_about(sight.node, sight.direction, sight.api_key);
-            let too_short = matches!(rule.fault, Fault::BitFlip { from } if sight.len <= from);
+            let about = rule.is_about(sight);
+            let too_short = match rule.fault {
+                Fault::BitFlip { from } => sight.len <= from,
+                Fault::Misname | Fault::Stray => sight.len < 8,
+                _ => false,
+            };
             if !about || too_short || matches!(rule.fault, Fault::Life { .. }) {
                 continue;
             }
             let Some(draw) = known.befall(self.seed, id) else { continue };
             known.injected += 1;
             *self.injected.entry(known.rule.fault.name()).or_default() += 1;
-            apply(known.rule.fault, id, draw.other(AMOUNT), sight.len, &mut verdict);
+            let nth = known.injected - 1;
+            apply(known.rule.fault, id, draw.other(AMOUNT), nth, sight.len, &mut verdict);
         }
         verdict
     }
 
     /// How long a connection is to live that is made now; the shortest by any rule.
-    pub(super) fn life(&mut self, node: i32) -> Option<(RuleId, Duration)> {
+    pub(super) fn life(&mut self, node: i32, connection: u64) -> Option<(RuleId, Duration)> {
         let mut shortest: Option<(RuleId, Duration)> = None;
         for (&id, known) in self.known.iter_mut().filter(|(_, known)| known.stands) {
             let Fault::Life { least, most } = known.rule.fault else { continue };
-            if known.rule.node.is_some_and(|wanted| wanted != node) {
+            if !known.rule.is_about_connection(node, connection) {
                 continue;
             }
             let Some(draw) = known.befall(self.seed, id) else { continue };
@@ -163,7 +193,7 @@ impl Rules {
     }
 }
 
-fn apply(fault: Fault, id: RuleId, draw: Draw, len: usize, verdict: &mut Verdict) {
+fn apply(fault: Fault, id: RuleId, draw: Draw, nth: u64, len: usize, verdict: &mut Verdict) {
     match fault {
         Fault::Delay { least, jitter } => verdict.delay += draw.between(least, least + jitter),
         Fault::Rate { bytes_per_second } => {
@@ -177,6 +207,14 @@ fn apply(fault: Fault, id: RuleId, draw: Draw, len: usize, verdict: &mut Verdict
         Fault::Hold => verdict.held_by = Some(id),
         Fault::BlackHole => verdict.vanishes = true,
         Fault::Cut { at } => verdict.end = Some((at.min(len), End::Fin)),
+        Fault::CutEverywhere { step } => {
+            let at = usize::try_from(nth).unwrap_or(usize::MAX).saturating_mul(step);
+            verdict.end = Some((at.min(len), End::Fin));
+        }
+        Fault::Misname => verdict.misnamed = true,
+        Fault::Twice => verdict.twice = true,
+        Fault::Stray => verdict.after_stray = true,
+        Fault::Swap => verdict.swapped = true,
         Fault::Reset { at } => verdict.end = Some((at.min(len), End::Reset)),
         Fault::BitFlip { from } => {
             let bits = u64::try_from(len.saturating_sub(from)).unwrap_or(0) * 8;
@@ -194,17 +232,18 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn sight(direction: Direction, api_key: i16) -> Sight {
-        Sight { node: 1, direction, api_key: Some(api_key), len: 100 }
+        Sight { node: 1, connection: 3, direction, api_key: Some(api_key), len: 100 }
     }
 
     #[test]
     fn only_what_a_rule_is_about_meets_it() {
         let mut rules = Rules::new(1);
-        let id = rules.add(Rule::answers(Fault::BlackHole).api(api::PRODUCE).node(1));
+        let id = rules.add(Rule::answers(Fault::BlackHole).api(api::PRODUCE).node(1).connection(3));
         let harmless = [
             sight(Direction::Request, api::PRODUCE),
             sight(Direction::Answer, api::FETCH),
             Sight { node: 2, ..sight(Direction::Answer, api::PRODUCE) },
+            Sight { connection: 4, ..sight(Direction::Answer, api::PRODUCE) },
             Sight { api_key: None, ..sight(Direction::Answer, api::PRODUCE) },
         ];
         assert!(harmless.into_iter().all(|sight| rules.judge(sight) == Verdict::default()));
@@ -228,6 +267,32 @@ mod tests {
     }
 
     #[test]
+    fn cuts_go_through_a_frame_and_stop_at_its_end() {
+        let mut rules = Rules::new(1);
+        let _ = rules.add(Rule::answers(Fault::CutEverywhere { step: 30 }).times(6));
+        let ends = (0..7).map(|_| rules.judge(sight(Direction::Answer, api::FETCH)).end.map(|(at, _)| at));
+        let places = [0, 30, 60, 90, 100, 100].map(Some).into_iter().chain([None]);
+        assert!(ends.eq(places));
+    }
+
+    #[test]
+    fn names_are_turned_and_frames_put_beside() {
+        let well = [0, 0, 0, 6, 0, 0, 0, 9, 1, 2];
+        let harmed = |fault| {
+            let mut rules = Rules::new(1);
+            let _ = rules.add(Rule::answers(fault));
+            let mut frame = well.to_vec();
+            rules.judge(sight(Direction::Answer, api::FETCH)).harm(&mut frame);
+            frame
+        };
+        let misnamed = [0, 0, 0, 6, 0x80, 0, 0, 9, 1, 2];
+        let stray = [0, 0, 0, 4, 0x80, 0, 0, 9];
+        assert_eq!(harmed(Fault::Misname), misnamed);
+        assert_eq!(harmed(Fault::Twice), [well, well].concat());
+        assert_eq!(harmed(Fault::Stray), [&stray[..], &well].concat());
+    }
+
+    #[test]
     fn the_seed_decides_and_nothing_else() {
         let run = |seed| {
             let mut rules = Rules::new(seed);
@@ -236,7 +301,7 @@ mod tests {
             let _ = rules.add(Rule::both_ways(Fault::Life { least: 500 * MS, most: 1500 * MS }));
             let frames: Vec<_> =
                 (0..400).map(|_| rules.judge(sight(Direction::Answer, api::FETCH))).collect();
-            let lives: Vec<_> = (0..10).map(|_| rules.life(1).unwrap()).collect();
+            let lives: Vec<_> = (0..10).map(|_| rules.life(1, 1).unwrap()).collect();
             (frames, lives)
         };
         assert_eq!(run(1), run(1));
@@ -253,7 +318,7 @@ mod tests {
     fn one_bit_turns_and_short_frames_have_none_to_turn() {
         let mut rules = Rules::new(9);
         let _ = rules.add(Rule::both_ways(Fault::BitFlip { from: 4 }));
-        let mut frame = [0; 100];
+        let mut frame = vec![0; 100];
         rules.judge(sight(Direction::Request, 0)).harm(&mut frame);
         assert_eq!(frame.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
         let short = Sight { len: 4, ..sight(Direction::Request, 0) };

@@ -19,8 +19,15 @@ pub(super) struct Wiring {
 /// What came, harmed or not.
 #[derive(Debug, Default)]
 struct Traffic {
-    frames: BTreeMap<(Direction, Option<i16>), u64>,
+    frames: BTreeMap<(Direction, Option<i16>), Frames>,
     connections: u64,
+}
+
+/// Of one API and direction.
+#[derive(Debug, Default, Clone, Copy)]
+struct Frames {
+    count: u64,
+    longest: usize,
 }
 
 impl Wiring {
@@ -44,14 +51,23 @@ impl Wiring {
     }
 
     pub(super) fn judge(&self, sight: Sight) -> Verdict {
-        *lock(&self.traffic).frames.entry((sight.direction, sight.api_key)).or_default() += 1;
+        {
+            let mut traffic = lock(&self.traffic);
+            let frames = traffic.frames.entry((sight.direction, sight.api_key)).or_default();
+            frames.count += 1;
+            frames.longest = frames.longest.max(sight.len);
+        }
         lock(&self.rules).judge(sight)
     }
 
-    /// A connection came; says how long it is to live.
-    pub(super) fn connected(&self, node: i32) -> Option<(RuleId, Duration)> {
-        lock(&self.traffic).connections += 1;
-        lock(&self.rules).life(node)
+    /// A connection came; says its number and how long it is to live.
+    pub(super) fn connected(&self, node: i32) -> (u64, Option<(RuleId, Duration)>) {
+        let number = {
+            let mut traffic = lock(&self.traffic);
+            traffic.connections += 1;
+            traffic.connections
+        };
+        (number, lock(&self.rules).life(node, number))
     }
 
     pub(super) fn life_ended(&self, id: RuleId) {
@@ -74,7 +90,15 @@ impl Wiring {
     }
 
     pub(super) fn frames(&self, direction: Direction, api_key: i16) -> u64 {
-        lock(&self.traffic).frames.get(&(direction, Some(api_key))).copied().unwrap_or(0)
+        self.frames_of(direction, api_key).count
+    }
+
+    pub(super) fn longest_frame(&self, direction: Direction, api_key: i16) -> usize {
+        self.frames_of(direction, api_key).longest
+    }
+
+    fn frames_of(&self, direction: Direction, api_key: i16) -> Frames {
+        lock(&self.traffic).frames.get(&(direction, Some(api_key))).copied().unwrap_or_default()
     }
 
     pub(super) fn connections(&self) -> u64 {
