@@ -5,8 +5,11 @@
 
 use crate::{
     error::ConnectionError,
-    net::{Lane, Request, Versions},
-    wire::{Api, ApiKey, VersionRange, request::Body, request::decode_response},
+    net::{Lane, Request, Versions, throttle},
+    wire::{
+        Api, ApiKey, VersionRange,
+        request::{Body, decode_response, throttle_time_ms},
+    },
 };
 use bytes::Bytes;
 use std::{
@@ -114,13 +117,21 @@ impl Calls {
 pub(crate) struct CallLane {
     calls: Calls,
     versions: Option<Versions>,
-    in_flight: BTreeMap<u64, (i16, Done)>,
+    in_flight: BTreeMap<u64, Sent>,
     next_token: u64,
+    /// The broker wants to be left alone until then; it would let what is sent wait, and the answer be late.
+    throttled_until: Option<Instant>,
+}
+
+struct Sent {
+    key: ApiKey,
+    version: i16,
+    done: Done,
 }
 
 impl CallLane {
     pub(crate) const fn new(calls: Calls) -> Self {
-        Self { calls, versions: None, in_flight: BTreeMap::new(), next_token: 0 }
+        Self { calls, versions: None, in_flight: BTreeMap::new(), next_token: 0, throttled_until: None }
     }
 }
 
@@ -131,6 +142,9 @@ impl Lane for CallLane {
 
     fn poll_request(&mut self, now: Instant) -> Option<Request> {
         let versions = self.versions.as_ref()?;
+        if self.throttled_until.is_some_and(|until| now < until) {
+            return None;
+        }
         loop {
             let call = self.calls.lock().queue.pop_front()?;
             if call.expires_at <= now {
@@ -150,7 +164,7 @@ impl Lane for CallLane {
                 Ok(body) => {
                     let token = self.next_token;
                     self.next_token += 1;
-                    self.in_flight.insert(token, (version, call.done));
+                    self.in_flight.insert(token, Sent { key: call.key, version, done: call.done });
                     return Some(Request { token, body, timeout: call.timeout });
                 }
                 Err(cause) => {
@@ -160,16 +174,22 @@ impl Lane for CallLane {
         }
     }
 
-    fn handle_response(&mut self, token: u64, frame: Bytes, _now: Instant) -> Result<(), ConnectionError> {
-        match self.in_flight.remove(&token) {
-            Some((version, done)) => done(Ok((version, frame))),
-            None => Ok(()),
+    fn handle_response(&mut self, token: u64, frame: Bytes, now: Instant) -> Result<(), ConnectionError> {
+        let Some(Sent { key, version, done }) = self.in_flight.remove(&token) else { return Ok(()) };
+        // What cannot be read is told by the answer's own decoding.
+        let pause = throttle_time_ms(key, version, frame.clone()).map_or(Duration::ZERO, throttle);
+        done(Ok((version, frame)))?;
+        if !pause.is_zero() {
+            let until = now + pause;
+            self.throttled_until = Some(self.throttled_until.map_or(until, |other| other.max(until)));
         }
+        Ok(())
     }
 
     fn handle_disconnected(&mut self, cause: &ConnectionError, _now: Instant) {
         let was_connected = self.versions.take().is_some();
-        for (_, done) in std::mem::take(&mut self.in_flight).into_values() {
+        self.throttled_until = None;
+        for Sent { done, .. } in std::mem::take(&mut self.in_flight).into_values() {
             let _told = done(Err(cause.clone()));
         }
         if !was_connected {
@@ -181,6 +201,7 @@ impl Lane for CallLane {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.throttled_until = self.throttled_until.filter(|&until| until > now);
         let expired: VecDeque<Call> = {
             let mut state = self.calls.lock();
             let (expired, rest) =
@@ -195,7 +216,9 @@ impl Lane for CallLane {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.calls.lock().queue.iter().map(|call| call.expires_at).min()
+        let expiry = self.calls.lock().queue.iter().map(|call| call.expires_at).min();
+        // With nothing to send the end of a pause concerns nobody.
+        expiry.map(|at| self.throttled_until.map_or(at, |until| until.min(at)))
     }
 
     fn wants_connection(&self) -> bool {
@@ -210,7 +233,7 @@ impl Lane for CallLane {
 impl Drop for CallLane {
     fn drop(&mut self) {
         self.calls.close();
-        for (_, done) in std::mem::take(&mut self.in_flight).into_values() {
+        for Sent { done, .. } in std::mem::take(&mut self.in_flight).into_values() {
             let _told = done(Err(ConnectionError::Shutdown));
         }
     }
@@ -246,10 +269,14 @@ mod tests {
     }
 
     fn answer(producer_id: i64) -> Bytes {
+        throttled_answer(producer_id, 0)
+    }
+
+    fn throttled_answer(producer_id: i64, throttle_time_ms: i32) -> Bytes {
         let mut frame = BytesMut::new();
         frame.put_i32(0);
         frame.put_u8(0);
-        frame.put_i32(0);
+        frame.put_i32(throttle_time_ms);
         frame.put_i16(0);
         frame.put_i64(producer_id);
         frame.put_i16(0);
@@ -295,6 +322,48 @@ mod tests {
         lane.handle_timeout(now + SECOND);
         assert!(matches!(waiting.try_recv().unwrap(), Err(ConnectionError::TimedOut { .. })));
         assert_eq!(lane.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_broker_that_wants_a_pause_gets_one_of_sense() {
+        for (throttle_time_ms, pause) in [(5_000, 5), (i32::MAX, 30), (0, 0), (-1, 0), (i32::MIN, 0)] {
+            let (calls, now) = (Calls::default(), clock::now());
+            let mut lane = connected(&calls, now);
+            let first = ask(&calls, now);
+            let token = lane.poll_request(now).unwrap().token;
+            lane.handle_response(token, throttled_answer(1, throttle_time_ms), now).unwrap();
+            assert!(first.try_recv().unwrap().is_ok());
+            let until = now + pause * SECOND;
+            let second = ask(&calls, until);
+            if pause > 0 {
+                assert!(lane.poll_request(until - SECOND / 1_000).is_none());
+                assert_eq!(lane.poll_timeout(), Some(until));
+                lane.handle_timeout(until);
+                assert_eq!(lane.poll_timeout(), Some(until + SECOND), "the end of the call");
+            }
+            assert!(lane.poll_request(until).is_some(), "{throttle_time_ms}");
+            assert!(second.try_recv().is_err());
+            drop(lane);
+        }
+    }
+
+    #[test]
+    fn a_pause_ends_with_its_connection_and_calls_expire_in_it() {
+        let (calls, now) = (Calls::default(), clock::now());
+        let mut lane = connected(&calls, now);
+        let _first = ask(&calls, now);
+        let token = lane.poll_request(now).unwrap().token;
+        lane.handle_response(token, throttled_answer(1, i32::MAX), now).unwrap();
+        let second = ask(&calls, now);
+        assert_eq!(lane.poll_timeout(), Some(now + SECOND));
+        lane.handle_timeout(now + SECOND);
+        assert!(matches!(second.try_recv().unwrap(), Err(ConnectionError::TimedOut { .. })));
+        let _third = ask(&calls, now + SECOND);
+        lane.handle_disconnected(&ConnectionError::Closed, now + SECOND);
+        let range = InitProducerIdRequest::VERSIONS;
+        lane.handle_connected(&Versions::new([(ApiKey::InitProducerId as i16, range)]), now + SECOND);
+        assert!(lane.poll_request(now + SECOND).is_some());
+        drop(lane);
     }
 
     #[test]

@@ -73,9 +73,13 @@ impl<L: Lane> Runner<L> {
                 Some(Err(cause)) => cause,
                 Some(Ok(mut connection)) => {
                     let connected_at = clock::now();
-                    self.lane.handle_connected(connection.versions(), connected_at);
+                    if !connection.pause().is_zero() {
+                        let pause = sleep_until((connected_at + connection.pause()).into());
+                        self.meanwhile(pause, Lane::is_finished).await;
+                    }
+                    self.lane.handle_connected(connection.versions(), clock::now());
                     let cause = connection.drive(&mut self.lane, &self.waker).await;
-                    if clock::now() >= connected_at + LIVED_LONG {
+                    if connection.has_answered() || clock::now() >= connected_at + LIVED_LONG {
                         backoff.reset();
                     }
                     cause
@@ -123,6 +127,6 @@ impl<L: Lane> Runner<L> {
 /// The first wait before connecting again, and the longest.
 const RECONNECT_MIN: Duration = Duration::from_millis(50);
 const RECONNECT_MAX: Duration = Duration::from_secs(1);
-/// A connection that lived this long makes the next wait the shortest again.
+/// A connection that was of use, or lived this long, makes the next wait the shortest again.
 const LIVED_LONG: Duration = Duration::from_secs(5);
 const FAR_AWAY: Duration = Duration::from_secs(3600);

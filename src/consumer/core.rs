@@ -898,5 +898,3 @@ fn saturating_i32(bytes: usize) -> i32 {
 /// Events and errors that are kept while nobody takes them.
 const EVENTS_KEPT: usize = 1024;
 const ERRORS_KEPT: usize = 256;
-/// How long a broker may make a client wait, whatever it says.
-pub(crate) const THROTTLE_MAX: Duration = Duration::from_secs(30);

@@ -7,14 +7,14 @@
 
 use super::{
     aborted::AbortedFilter,
-    core::{Fetched, Outcome, THROTTLE_MAX, Wants},
+    core::{Fetched, Outcome, Wants},
     fetch_session::{FetchSession, Wanted},
     positions::retry_delay,
     shared::Shared,
 };
 use crate::{
     error::{ConnectionError, DecodeError},
-    net::{Lane, Request, Versions},
+    net::{self, Lane, Request, Versions},
     wire::{
         ApiKey,
         api::fetch::{FetchPartitionResponse, FetchRequest, FetchResponse},
@@ -117,8 +117,8 @@ impl FetchLane {
             return;
         }
         self.failures = 0;
-        let throttle = Duration::from_millis(u64::try_from(answer.throttle_time_ms).unwrap_or(0));
-        self.blocked_until = (!throttle.is_zero()).then(|| now + throttle.min(THROTTLE_MAX));
+        let throttle = net::throttle(answer.throttle_time_ms);
+        self.blocked_until = (!throttle.is_zero()).then(|| now + throttle);
         let mut seen = BTreeSet::new();
         let mut fetched = Vec::new();
         let mut has_data = false;

@@ -40,6 +40,8 @@ use tokio::{
 pub(crate) struct Connection {
     socket: Transport,
     versions: Versions,
+    pause: Duration,
+    has_answered: bool,
     client_id: Arc<str>,
     frame_bytes_max: usize,
     in_flight: InFlight,
@@ -58,6 +60,8 @@ impl Connection {
         let mut connection = Self {
             socket: config.connector.connect(&address.host, address.port, within).await?,
             versions: Versions::default(),
+            pause: Duration::ZERO,
+            has_answered: false,
             client_id: config.client_id.clone(),
             frame_bytes_max: config.frame_bytes_max,
             in_flight: InFlight::default(),
@@ -74,6 +78,16 @@ impl Connection {
     /// What the broker speaks.
     pub(crate) const fn versions(&self) -> &Versions {
         &self.versions
+    }
+
+    /// How long the broker wants to be left alone before the first request.
+    pub(crate) const fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    /// Whether the lane took an answer: the connection was of use.
+    pub(crate) const fn has_answered(&self) -> bool {
+        self.has_answered
     }
 
     async fn shake_hands(&mut self, within: Duration) -> Result<(), ConnectionError> {
@@ -95,8 +109,8 @@ impl Connection {
             .await?;
             match handshake.handle(frame)? {
                 Step::Ask(next_body, next) => (body, handshake) = (next_body, next),
-                Step::Ready(versions) => {
-                    self.versions = versions;
+                Step::Ready { versions, pause } => {
+                    (self.versions, self.pause) = (versions, pause);
                     return Ok(());
                 }
             }
@@ -143,6 +157,7 @@ impl Connection {
         let now = clock::now();
         while let Some((token, frame)) = self.next_answer(now)? {
             lane.handle_response(token, frame, now)?;
+            self.has_answered = true;
         }
         if let Some(cause) = self.in_flight.overdue(now) {
             return Err(cause);

@@ -9,7 +9,7 @@
 //! UNSUPPORTED_VERSION in the form of v0, with the versions that it does know (KIP-511), and is asked again in the
 //! highest of those.
 
-use super::Versions;
+use super::{Versions, throttle};
 use crate::{
     error::{ConnectionError, ErrorCode},
     wire::{
@@ -19,6 +19,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
+use std::time::Duration;
 
 /// What the handshake wants next.
 #[derive(Debug)]
@@ -26,7 +27,11 @@ pub(crate) enum Step<S> {
     /// Send `Body` and give the answer to `S`.
     Ask(Body, S),
     /// The connection may be used.
-    Ready(Versions),
+    Ready {
+        versions: Versions,
+        /// Before the first request, as the broker orders.
+        pause: Duration,
+    },
 }
 
 /// Waits for the answer to ApiVersions in our highest version.
@@ -93,7 +98,7 @@ fn accept(answer: ApiVersionsResponse) -> Result<Step<Handshake>, ConnectionErro
         .error
         .check()
         .map_err(|code| ConnectionError::Refused { api: ApiVersionsRequest::KEY.name(), code })?;
-    Ok(Step::Ready(Versions::new(answer.apis)))
+    Ok(Step::Ready { versions: Versions::new(answer.apis), pause: throttle(answer.throttle_time_ms) })
 }
 
 #[cfg(test)]
@@ -119,7 +124,7 @@ mod tests {
         assert_eq!(body.version, ApiVersionsRequest::VERSIONS.max);
         match state.handle(answer_v0(35, apis)).unwrap() {
             Step::Ask(body, state) => (body, state),
-            Step::Ready(_) => panic!("ready after a refusal"),
+            Step::Ready { .. } => panic!("ready after a refusal"),
         }
     }
 
@@ -133,9 +138,8 @@ mod tests {
     #[test]
     fn the_second_answer_counts() {
         let (_, state) = asked_after_35(&[(18, 0, 0)]);
-        let Step::Ready(versions) = state.handle(answer_v0(0, &[(18, 0, 0), (3, 0, 12)])).unwrap() else {
-            panic!("a third question")
-        };
+        let answer = answer_v0(0, &[(18, 0, 0), (3, 0, 12)]);
+        let Step::Ready { versions, .. } = state.handle(answer).unwrap() else { panic!("a third question") };
         let metadata = versions.choose(crate::wire::ApiKey::Metadata, crate::wire::VersionRange::new(12, 13));
         assert_eq!(metadata.unwrap(), 12);
     }

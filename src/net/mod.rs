@@ -49,6 +49,12 @@ impl Versions {
     }
 }
 
+/// How long a broker may have a connection pause, from what its answer says (KIP-219: it answers at once, and takes up no
+/// further request of the connection for that time). An order without sense counts for as little as it can.
+pub(crate) fn throttle(throttle_time_ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(throttle_time_ms).unwrap_or(0)).min(THROTTLE_MAX)
+}
+
 /// A request that a lane wants sent.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -92,3 +98,6 @@ pub(crate) trait Lane: Send + 'static {
     /// Whether the lane's owner is done with it: its task ends and the connection closes.
     fn is_finished(&self) -> bool;
 }
+
+/// The longest pause that a broker may order.
+const THROTTLE_MAX: Duration = Duration::from_secs(30);

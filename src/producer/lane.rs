@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::ConnectionError,
-    net::{Lane, Request, Versions},
+    net::{self, Lane, Request, Versions},
     producer::delivery::Outcome,
     wire::{
         ApiKey,
@@ -341,9 +341,8 @@ impl Lane for ProduceLane {
         let Some(mut request) = self.in_flight.pop_front() else { return Ok(()) };
         self.in_flight_bytes -= request.bytes;
         take(&self.counters.requests_in_flight, 1);
-        let throttle = u64::try_from(response.throttle_time_ms).unwrap_or(0);
         let ack_time = now.saturating_duration_since(request.sent_at);
-        self.gate.answered(ack_time, Duration::from_millis(throttle), now);
+        self.gate.answered(ack_time, net::throttle(response.throttle_time_ms), now);
         let mut stale = false;
         let mut next = 0;
         for topic in response.topics {

@@ -70,6 +70,15 @@ pub(crate) fn response_body(key: ApiKey, version: i16, frame: Bytes) -> Result<R
     Ok(reader)
 }
 
+/// For how long the broker takes up no further request, in milliseconds as it stated them; 0 where the answer does not
+/// begin with it: Produce's and ApiVersions' have it further on.
+pub(crate) fn throttle_time_ms(key: ApiKey, version: i16, frame: Bytes) -> Result<i32, DecodeError> {
+    if matches!(key, ApiKey::Produce | ApiKey::ApiVersions) {
+        return Ok(0);
+    }
+    response_body(key, version, frame)?.i32("throttle time")
+}
+
 /// Reads the answer to `A` from its whole frame.
 pub(crate) fn decode_response<A: Api>(version: i16, frame: Bytes) -> Result<A::Response, DecodeError> {
     let mut reader = response_body(A::KEY, version, frame)?;
@@ -150,6 +159,16 @@ mod tests {
         for cut in 0..frame.len() {
             let cut = Bytes::from_static(&frame[..cut]);
             assert!(decode_response::<InitProducerIdRequest>(5, cut).is_err());
+        }
+    }
+
+    #[test]
+    fn the_throttle_time_is_found_in_every_answer_that_begins_with_it() {
+        for (key, version, _) in headers() {
+            let further_on = matches!(key, ApiKey::Produce | ApiKey::ApiVersions);
+            let frame = Bytes::from_static(b"\0\0\0\x05\0\0\0\0\x09");
+            let expected = if further_on { 0 } else { 9 };
+            assert_eq!(throttle_time_ms(key, version, frame).unwrap(), expected, "{} v{version}", key.name());
         }
     }
 

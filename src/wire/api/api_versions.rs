@@ -24,6 +24,8 @@ pub(crate) struct ApiVersionsResponse {
     pub(crate) apis: Vec<(i16, VersionRange)>,
     /// Finalized feature name and max level, such as `group.version` 1 (v3 and later).
     pub(crate) features: Vec<(String, i16)>,
+    /// v1 and later; 0 before.
+    pub(crate) throttle_time_ms: i32,
 }
 
 impl Api for ApiVersionsRequest {
@@ -54,11 +56,9 @@ impl Api for ApiVersionsRequest {
             reader.array("API keys", API_BYTES_MIN, api)?
         };
         apis.sort_unstable_by_key(|&(key, _)| key);
-        if layout >= 1 {
-            reader.i32("throttle time")?;
-        }
+        let throttle_time_ms = if layout >= 1 { reader.i32("throttle time")? } else { 0 };
         let features = if layout >= 3 { finalized_features(reader)? } else { Vec::new() };
-        Ok(ApiVersionsResponse { error, apis, features })
+        Ok(ApiVersionsResponse { error, apis, features, throttle_time_ms })
     }
 }
 
@@ -126,7 +126,9 @@ mod tests {
             let features = if version >= 3 { vec![("group.version".to_owned(), 1)] } else { Vec::new() };
             let answer = if version >= 3 { answer() } else { answer::ApiVersionsResponse::default() };
             let answer = answer.with_api_keys(self::answer().api_keys);
-            let expected = ApiVersionsResponse { error: ErrorCode::NONE, apis: apis(), features };
+            let throttle_time_ms = if version >= 3 { 7 } else { 0 };
+            let expected =
+                ApiVersionsResponse { error: ErrorCode::NONE, apis: apis(), features, throttle_time_ms };
             check_answer::<ApiVersionsRequest>(version, &answer, &expected);
         }
     }
@@ -137,13 +139,21 @@ mod tests {
         let v0 = answer::ApiVersionsResponse::default().with_error_code(35).with_api_keys(answer.api_keys);
         let read = ApiVersionsRequest::decode(4, &mut Reader::new(written(&v0, 0))).unwrap();
         let error = ErrorCode::UNSUPPORTED_VERSION;
-        assert_eq!(read, ApiVersionsResponse { error, apis: apis(), features: Vec::new() });
+        assert_eq!(
+            read,
+            ApiVersionsResponse { error, apis: apis(), features: Vec::new(), throttle_time_ms: 0 }
+        );
     }
 
     #[test]
     fn features_without_an_epoch_do_not_count() {
         let answer = answer().with_finalized_features_epoch(-1);
-        let expected = ApiVersionsResponse { error: ErrorCode::NONE, apis: apis(), features: Vec::new() };
+        let expected = ApiVersionsResponse {
+            error: ErrorCode::NONE,
+            apis: apis(),
+            features: Vec::new(),
+            throttle_time_ms: 7,
+        };
         check_answer::<ApiVersionsRequest>(4, &answer, &expected);
     }
 

@@ -1,0 +1,12 @@
+//! Faults that need no Kafka: brokers that ask for pauses, connections that end, a process without descriptors.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a failure here is a failed test, and it looks at the virtual clock"
+)]
+
+#[cfg(feature = "mock")]
+mod reconnecting;
