@@ -3,7 +3,7 @@
 //! Invariant: the bytes from the attributes on stay as the producer sent them, unless the topic stamps the time of
 //! the append itself (LogAppendTime), which the producer's checksum covers and which is therefore recomputed.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 /// The fixed part of a batch before its records.
 pub(crate) const HEADER_BYTES: usize = 61;
@@ -66,8 +66,12 @@ impl BatchHeader {
         self.attributes & LOG_APPEND_TIME != 0
     }
 
+    pub(crate) const fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
+    }
+
     pub(crate) const fn is_control(&self) -> bool {
-        self.attributes & 0b10_0000 != 0
+        self.attributes & CONTROL != 0
     }
 
     /// The sequence of the batch's last record; sequences go on at 0 after `i32::MAX`.
@@ -75,6 +79,29 @@ impl BatchHeader {
         let sum = self.base_sequence.wrapping_add(self.last_offset_delta);
         sum & i32::MAX
     }
+}
+
+/// A batch of that header, its length and checksum worked out, and of these records as they are.
+pub(crate) fn build(header: &BatchHeader, records: &[u8]) -> Bytes {
+    let rest_len = i32::try_from(HEADER_BYTES - 12 + records.len()).unwrap_or(i32::MAX);
+    let mut out = BytesMut::with_capacity(HEADER_BYTES + records.len());
+    out.put_i64(header.base_offset);
+    out.put_i32(rest_len);
+    out.put_i32(header.leader_epoch);
+    out.put_i8(header.magic);
+    out.put_u32(0);
+    out.put_i16(header.attributes);
+    out.put_i32(header.last_offset_delta);
+    out.put_i64(header.base_timestamp_ms);
+    out.put_i64(header.max_timestamp_ms);
+    out.put_i64(header.producer_id);
+    out.put_i16(header.producer_epoch);
+    out.put_i32(header.base_sequence);
+    out.put_i32(header.record_count);
+    out.put_slice(records);
+    let crc = crc32c::crc32c(out.get(ATTRIBUTES_AT..).unwrap_or_default());
+    put(&mut out, 17, &crc.to_be_bytes());
+    out.freeze()
 }
 
 /// Whether the checksum in the header is that of the bytes it covers.
@@ -116,6 +143,8 @@ fn put(out: &mut BytesMut, at: usize, value: &[u8]) {
 
 const ATTRIBUTES_AT: usize = 21;
 const LOG_APPEND_TIME: i16 = 0b1000;
+pub(crate) const TRANSACTIONAL: i16 = 0b1_0000;
+pub(crate) const CONTROL: i16 = 0b10_0000;
 
 #[cfg(test)]
 mod tests {
@@ -152,6 +181,16 @@ mod tests {
             assert_eq!(header.max_timestamp_ms, time.unwrap_or(0));
             assert!(crc_matches(&batch, &header));
         }
+    }
+
+    #[test]
+    fn a_batch_is_built_as_it_is_read() {
+        let header = header(7, 4);
+        let built = build(&header, b"records");
+        let read = BatchHeader::read(&built).unwrap();
+        assert!(crc_matches(&built, &read));
+        assert_eq!(BatchHeader { len: header.len, crc: header.crc, ..read }, header);
+        assert_eq!(read.len, HEADER_BYTES + 7);
     }
 
     #[test]

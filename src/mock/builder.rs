@@ -115,6 +115,13 @@ impl MockClusterBuilder {
         self
     }
 
+    /// Whether fetches list aborted transactions in a random order. Default: false, which is the order of their markers
+    /// as Kafka's, and not that of their first offsets either.
+    pub const fn unsorted_aborted_transactions(mut self, is_on: bool) -> Self {
+        self.settings.unsorted_aborted_transactions = is_on;
+        self
+    }
+
     /// The versions of an API that the brokers tell of and take, in place of the mock's own.
     ///
     /// The mock cannot answer versions outside [`Api::versions`]; such requests close the connection.

@@ -4,7 +4,9 @@
 //! same answers. All brokers share it; what differs by broker is told by [`Origin`].
 
 use super::api::{self, Api};
+use super::batch::BatchHeader;
 use super::configs::Configs;
+use super::error::MockError;
 use super::fetch_session::Sessions;
 use super::group::Group;
 use super::hooks::{Action, Call, Hooks, When};
@@ -234,6 +236,26 @@ impl Core {
     /// A code that a hook wants for one partition of the answer.
     pub(crate) fn fault(&mut self, context: &Context, topic: &str, index: i32) -> Option<(ErrorCode, When)> {
         context.fault.or_else(|| self.hooks.judge_partition(context.api, context.origin.broker, topic, index))
+    }
+
+    /// Appends a batch that a test brings, past all checks but as one of its producer.
+    pub(crate) fn append_outside(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        batch: &[u8],
+        now: Instant,
+    ) -> Result<i64, MockError> {
+        let header = BatchHeader::read(batch).ok_or(MockError::Batch)?;
+        let id = self.topics.get(topic).map(|topic| topic.id);
+        let found = self.topics.partition_mut(topic, partition);
+        let Some((id, found)) = id.zip(found) else {
+            return Err(MockError::UnknownPartition { topic: topic.to_owned(), partition });
+        };
+        let offset = found.log.append(batch, header.base_offset, found.leader_epoch, None);
+        found.producers.appended(&header, offset, now);
+        self.wake(id, partition);
+        Ok(offset)
     }
 
     /// Creates a topic; the caller has checked the name, the counts and the configs.

@@ -9,6 +9,7 @@ use super::log::Stored;
 use super::on::On;
 use super::records::{self, StoredBatch, StoredRecord};
 use super::topics::{Partition, place_replicas};
+use super::transaction::Transaction;
 use super::{batch, clock, memory, names, server};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -238,10 +239,12 @@ impl MockCluster {
 
     /// The records of a partition, oldest first; none where there is no such partition.
     ///
-    /// A batch that cannot be decoded is left out; [`batches`](Self::batches) has it.
+    /// Those of open and aborted transactions are among them, markers are not. A batch that cannot be decoded is left
+    /// out; [`batches`](Self::batches) has it.
     pub fn records(&self, topic: &str, partition: i32) -> Vec<StoredRecord> {
         let stored = self.stored(topic, partition);
-        stored.iter().filter_map(records::decode).flatten().collect()
+        let data = stored.iter().filter(|batch| !batch.header.is_control());
+        data.filter_map(records::decode).flatten().collect()
     }
 
     /// The batches of a partition as they are in the log, oldest first; none where there is no such partition.
@@ -255,6 +258,17 @@ impl MockCluster {
             let log = &core.topics.partition(topic, partition)?.log;
             Some((log.start_offset(), log.end_offset()))
         })
+    }
+
+    /// Where readers of committed data stop in a partition: before the first open transaction.
+    pub fn last_stable_offset(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.shared()
+            .with_core(|core| Some(core.topics.partition(topic, partition)?.log.last_stable_offset()))
+    }
+
+    /// A transactional producer with an id of its own, to write transactions into the logs.
+    pub fn transaction(&self) -> Transaction {
+        Transaction::new(self.shared())
     }
 
     /// Appends a record, and returns its offset.

@@ -1,10 +1,11 @@
 //! One partition's log: whole batches in offset order, kept as bytes.
 //!
 //! Invariant: batches do not overlap and their offsets rise; gaps are legal. All of it is replicated at once, so the
-//! high watermark is the end of the log, and so is the last stable offset, since there are no transactions yet.
+//! high watermark is the end of the log.
 
 use super::batch::{BatchHeader, stamped};
 use super::records;
+use super::transaction_index::TransactionIndex;
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 
@@ -23,6 +24,7 @@ pub(crate) struct Log {
     end_offset: i64,
     /// (leader epoch, first offset written under it), rising.
     epochs: Vec<(i32, i64)>,
+    transactions: TransactionIndex,
 }
 
 impl Log {
@@ -37,6 +39,17 @@ impl Log {
 
     pub(crate) const fn high_watermark(&self) -> i64 {
         self.end_offset
+    }
+
+    /// Where readers of committed data stop: before the first open transaction.
+    pub(crate) fn last_stable_offset(&self) -> i64 {
+        let high_watermark = self.high_watermark();
+        let unstable = self.transactions.first_unstable_offset(high_watermark);
+        unstable.map_or(high_watermark, |offset| offset.clamp(self.start_offset, high_watermark))
+    }
+
+    pub(crate) const fn transactions(&self) -> &TransactionIndex {
+        &self.transactions
     }
 
     pub(crate) fn batches(&self) -> impl Iterator<Item = &Stored> {
@@ -62,27 +75,30 @@ impl Log {
         let bytes = stamped(batch, base_offset, leader_epoch, append_time_ms);
         let Some(header) = BatchHeader::read(&bytes) else { return base_offset };
         self.begin_epoch(leader_epoch);
+        self.transactions.appended(&header, &bytes, self.high_watermark());
         self.end_offset = header.last_offset().saturating_add(1);
         self.batches.push_back(Stored { header, bytes });
         base_offset
     }
 
-    /// The batches from the one that holds `offset` on, cut after `max_bytes` wherever that is, as Kafka cuts.
+    /// The batches below `end` from the one that holds `offset` on, cut after `max_bytes` wherever that is, as Kafka
+    /// cuts.
     ///
     /// With `at_least_one` the first batch comes whole, however large; without it a first batch that does not fit
     /// gives nothing (KIP-74).
-    pub(crate) fn read(&self, offset: i64, max_bytes: usize, at_least_one: bool) -> Bytes {
+    pub(crate) fn read(&self, offset: i64, end: i64, max_bytes: usize, at_least_one: bool) -> Bytes {
         let from = self.batches.partition_point(|batch| batch.header.last_offset() < offset);
-        let Some(first) = self.batches.get(from) else { return Bytes::new() };
+        let to = self.batches.partition_point(|batch| batch.header.last_offset() < end);
+        let Some(first) = self.batches.get(from).filter(|_| from < to) else { return Bytes::new() };
         let room = if at_least_one { max_bytes.max(first.bytes.len()) } else { max_bytes };
         if first.bytes.len() > room {
             return Bytes::new();
         }
-        if self.batches.len() == from + 1 {
+        if to == from + 1 {
             return first.bytes.clone();
         }
         let mut out = BytesMut::new();
-        for batch in self.batches.iter().skip(from) {
+        for batch in self.batches.range(from..to) {
             let fits = batch.bytes.len().min(room - out.len());
             out.extend_from_slice(batch.bytes.get(..fits).unwrap_or_default());
             if out.len() == room {
@@ -90,6 +106,19 @@ impl Log {
             }
         }
         out.freeze()
+    }
+
+    /// The offset up to which `len` bytes reach that were read from `offset` on: that of the next batch.
+    pub(crate) fn reach(&self, offset: i64, len: usize) -> i64 {
+        let from = self.batches.partition_point(|batch| batch.header.last_offset() < offset);
+        let mut left = len;
+        for batch in self.batches.range(from..) {
+            if left == 0 {
+                return batch.header.base_offset;
+            }
+            left = left.saturating_sub(batch.bytes.len());
+        }
+        self.end_offset
     }
 
     /// The first record at or after `timestamp_ms`: (its timestamp, its offset, the batch's leader epoch).
@@ -131,6 +160,8 @@ impl Log {
         while self.batches.front().is_some_and(|batch| batch.header.last_offset() < self.start_offset) {
             self.batches.pop_front();
         }
+        let start_offset = self.start_offset;
+        self.transactions.retain_aborted(|aborted| aborted.last_offset >= start_offset);
     }
 }
 
@@ -154,14 +185,18 @@ mod tests {
     fn reads_start_at_the_batch_that_holds_the_offset_and_are_cut_at_the_limit() {
         let log = log_of(&[3, 2, 1]);
         assert_eq!(log.end_offset(), 6);
-        let whole = log.read(0, usize::MAX, false);
-        let from_four = log.read(4, usize::MAX, false);
+        let whole = log.read(0, 6, usize::MAX, false);
+        let from_four = log.read(4, 6, usize::MAX, false);
         assert_eq!(BatchHeader::read(&from_four).unwrap().base_offset, 3);
         let first = BatchHeader::read(&whole).unwrap().len;
-        assert_eq!(log.read(0, first + 10, false).len(), first + 10);
-        assert_eq!(log.read(0, first - 1, false).len(), 0);
-        assert_eq!(log.read(0, 1, true).len(), first);
-        assert!(log.read(6, usize::MAX, true).is_empty());
+        assert_eq!(log.read(0, 6, first + 10, false).len(), first + 10);
+        assert_eq!(log.read(0, 6, first - 1, false).len(), 0);
+        assert_eq!(log.read(0, 6, 1, true).len(), first);
+        assert!(log.read(6, 6, usize::MAX, true).is_empty());
+        assert_eq!(log.read(0, 3, usize::MAX, false).len(), first);
+        assert!(log.read(3, 3, usize::MAX, true).is_empty());
+        assert_eq!([0, 1, first, first + 1].map(|len| log.reach(0, len)), [0, 3, 3, 5]);
+        assert_eq!(log.reach(5, first), 6);
     }
 
     #[test]

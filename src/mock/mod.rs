@@ -54,12 +54,15 @@ mod names;
 mod on;
 mod producers;
 mod random;
+mod raw_record;
 mod records;
 mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod transaction;
+mod transaction_index;
 
 pub use api::Api;
 pub use builder::MockClusterBuilder;
@@ -68,3 +71,4 @@ pub use handle::{Connector, MockCluster};
 pub use hooks::Call;
 pub use on::{Hooked, On};
 pub use records::{StoredBatch, StoredRecord};
+pub use transaction::{KeyValue, Transaction};

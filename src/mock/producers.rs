@@ -5,6 +5,7 @@
 //! nothing of a producer id takes any first sequence.
 
 use super::batch::BatchHeader;
+use super::transaction_index::TransactionIndex;
 use crate::error::ErrorCode;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -36,11 +37,21 @@ struct Entry {
 
 impl Producers {
     /// Judges a batch; producers that were idle for `expiration` are forgotten first.
-    pub(crate) fn judge(&mut self, batch: &BatchHeader, now: Instant, expiration: Duration) -> Verdict {
+    ///
+    /// One with an open transaction is not, and all that it writes belongs to that.
+    pub(crate) fn judge(
+        &mut self,
+        batch: &BatchHeader,
+        now: Instant,
+        expiration: Duration,
+        transactions: &TransactionIndex,
+    ) -> Verdict {
         if batch.producer_id < 0 {
             return Verdict::Append;
         }
-        self.entries.retain(|_, entry| now.saturating_duration_since(entry.last_used) < expiration);
+        self.entries.retain(|id, entry| {
+            now.saturating_duration_since(entry.last_used) < expiration || transactions.is_open(*id)
+        });
         let Some(entry) = self.entries.get(&batch.producer_id) else { return Verdict::Append };
         if batch.producer_epoch < entry.epoch {
             return Verdict::Refuse(ErrorCode::INVALID_PRODUCER_EPOCH);
@@ -62,6 +73,10 @@ impl Producers {
             Some((_, last, _)) if next_sequence(*last) != batch.base_sequence => {
                 Verdict::Refuse(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER)
             }
+            None if batch.base_sequence != 0 => Verdict::Refuse(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER),
+            _ if transactions.is_open(batch.producer_id) && !batch.is_transactional() => {
+                Verdict::Refuse(ErrorCode::INVALID_TXN_STATE)
+            }
             _ => Verdict::Append,
         }
     }
@@ -77,6 +92,9 @@ impl Producers {
             *entry = fresh();
         }
         entry.last_used = now;
+        if batch.is_control() {
+            return;
+        }
         entry.batches.push_back((batch.base_sequence, batch.last_sequence(), base_offset));
         if entry.batches.len() > BATCHES_REMEMBERED {
             entry.batches.pop_front();
@@ -123,7 +141,7 @@ mod tests {
         }
 
         fn send(&mut self, batch: BatchHeader) -> Verdict {
-            let verdict = self.0.judge(&batch, self.2, DAY);
+            let verdict = self.0.judge(&batch, self.2, DAY, &TransactionIndex::default());
             if verdict == Verdict::Append {
                 self.0.appended(&batch, self.1, self.2);
                 self.1 += i64::from(batch.last_offset_delta) + 1;

@@ -3,8 +3,10 @@
 //! Records are decoded by `kafka-protocol` and the codecs' crates, not by the client's own codec, so that a mistake
 //! made the same way in writing and reading shows.
 
+use super::batch::{self, BatchHeader};
 use super::inflate::inflate;
 use super::log::Stored;
+use super::transaction_index::Marker;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::records::{
     Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record,
@@ -55,6 +57,10 @@ pub struct StoredBatch {
     pub producer_epoch: i16,
     /// The sequence number of its first record, -1 if none.
     pub base_sequence: i32,
+    /// Whether it belongs to a transaction.
+    pub is_transactional: bool,
+    /// Whether it holds a marker in place of records.
+    pub is_control: bool,
     /// The whole batch, header and records.
     pub bytes: Bytes,
 }
@@ -71,6 +77,8 @@ impl From<&Stored> for StoredBatch {
             producer_id: header.producer_id,
             producer_epoch: header.producer_epoch,
             base_sequence: header.base_sequence,
+            is_transactional: header.is_transactional(),
+            is_control: header.is_control(),
             bytes: stored.bytes.clone(),
         }
     }
@@ -107,15 +115,45 @@ pub(crate) fn encode(records: &[Plain]) -> Option<Bytes> {
 }
 
 /// One uncompressed batch under (producer id, epoch, first sequence).
-pub(crate) fn encode_as(
+pub(crate) fn encode_as(records: &[Plain], producer: (i64, i16, i32)) -> Option<Bytes> {
+    encode_with(records, producer, false)
+}
+
+/// As [`encode_as`], in a transaction.
+pub(crate) fn encode_transactional(records: &[Plain], producer: (i64, i16, i32)) -> Option<Bytes> {
+    encode_with(records, producer, true)
+}
+
+/// The control batch that ends a transaction.
+pub(crate) fn marker(producer_id: i64, producer_epoch: i16, marker: Marker, timestamp_ms: i64) -> Bytes {
+    let header = BatchHeader {
+        base_offset: 0,
+        len: 0,
+        leader_epoch: -1,
+        magic: 2,
+        crc: 0,
+        attributes: batch::TRANSACTIONAL | batch::CONTROL,
+        last_offset_delta: 0,
+        base_timestamp_ms: timestamp_ms,
+        max_timestamp_ms: timestamp_ms,
+        producer_id,
+        producer_epoch,
+        base_sequence: NO_SEQUENCE,
+        record_count: 1,
+    };
+    batch::build(&header, &marker.records())
+}
+
+fn encode_with(
     records: &[Plain],
     (producer_id, producer_epoch, base): (i64, i16, i32),
+    transactional: bool,
 ) -> Option<Bytes> {
     let first = records.first()?;
     let records: Vec<Record> = (0i32..)
         .zip(records)
         .map(|(at, (key, value, timestamp))| Record {
-            transactional: false,
+            transactional,
             control: false,
             delete_horizon: false,
             partition_leader_epoch: NO_PARTITION_LEADER_EPOCH,

@@ -19,6 +19,7 @@ pub(crate) struct Settings {
     pub(crate) session_timeout_min: Duration,
     pub(crate) fetch_sessions_max: usize,
     pub(crate) producer_id_expiration: Duration,
+    pub(crate) unsorted_aborted_transactions: bool,
     /// Versions told and taken in place of the mock's own; `None`: the API is not there.
     pub(crate) versions: BTreeMap<Api, Option<(i16, i16)>>,
 }
@@ -50,6 +51,7 @@ impl Default for Settings {
             session_timeout_min: Duration::from_secs(45),
             fetch_sessions_max: 1000,
             producer_id_expiration: Duration::from_secs(24 * 3600),
+            unsorted_aborted_transactions: false,
             versions: BTreeMap::new(),
         }
     }

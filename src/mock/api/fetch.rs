@@ -5,7 +5,10 @@
 //! * It waits until `min_bytes` are there, a partition fails, or `max_wait_ms` are over.
 //! * The first partition with records gives one whole batch however large (KIP-74); the last batch may be cut.
 //!
-//! Not there: aborted transactions and reading from followers.
+//! * `isolation_level` 1 ends at the last stable offset, and lists the aborted transactions that overlap what is read.
+//!   Kafka's list reaches up to the next entry of the offset index, here up to the next batch.
+//!
+//! Not there: reading from followers.
 
 use super::list_offsets::check_leader;
 use super::{frame, text, topic_name};
@@ -14,7 +17,7 @@ use crate::mock::core::{Answer, Context, Core};
 use crate::mock::fetch_session::{Asked, Mode, Seen, TopicKey, Wanted};
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_response::{
-    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use kafka_protocol::protocol::Decodable;
@@ -120,8 +123,10 @@ fn resolve(core: &Core, topic: &TopicKey) -> Option<(Uuid, String)> {
 struct Read {
     code: ErrorCode,
     high_watermark: i64,
+    last_stable_offset: i64,
     log_start_offset: i64,
     records: Bytes,
+    aborted: Vec<AbortedTransaction>,
     diverging: Option<(i32, i64)>,
     leader: Option<(i32, i32)>,
     /// Whether the answer must not wait.
@@ -135,8 +140,10 @@ impl Read {
         Self {
             code,
             high_watermark: -1,
+            last_stable_offset: -1,
             log_start_offset: -1,
             records: Bytes::new(),
+            aborted: Vec::new(),
             diverging: None,
             leader: None,
             is_urgent: !unknown.contains(&code),
@@ -150,7 +157,7 @@ fn evaluate(core: &mut Core, context: &Context, pending: &Pending, is_due: bool)
     let mut total = 0;
     let mut reads = Vec::with_capacity(pending.wanted.len());
     for wanted in &pending.wanted {
-        let read = read(core, context, wanted, room, total == 0);
+        let read = read(core, context, pending, wanted, room, total == 0);
         room = room.saturating_sub(read.records.len());
         total += read.records.len();
         reads.push(read);
@@ -185,7 +192,14 @@ fn evaluate(core: &mut Core, context: &Context, pending: &Pending, is_due: bool)
     Some(frame(context, &response))
 }
 
-fn read(core: &mut Core, context: &Context, wanted: &Wanted, room: usize, at_least_one: bool) -> Read {
+fn read(
+    core: &mut Core,
+    context: &Context,
+    pending: &Pending,
+    wanted: &Wanted,
+    room: usize,
+    at_least_one: bool,
+) -> Read {
     let Some((_, topic)) = resolve(core, &wanted.topic) else {
         return Read::failed(match wanted.topic {
             TopicKey::Id(_) => ErrorCode::UNKNOWN_TOPIC_ID,
@@ -207,6 +221,7 @@ fn read(core: &mut Core, context: &Context, wanted: &Wanted, room: usize, at_lea
     let log = &partition.log;
     let mut found = Read {
         high_watermark: log.high_watermark(),
+        last_stable_offset: log.last_stable_offset(),
         log_start_offset: log.start_offset(),
         ..Read::failed(ErrorCode::NONE)
     };
@@ -224,7 +239,20 @@ fn read(core: &mut Core, context: &Context, wanted: &Wanted, room: usize, at_lea
         return Read::failed(ErrorCode::OFFSET_OUT_OF_RANGE);
     }
     let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0).min(room);
-    found.records = log.read(wanted.offset, max_bytes, at_least_one);
+    let end = if pending.is_read_committed { log.last_stable_offset() } else { log.high_watermark() };
+    found.records = log.read(wanted.offset, end, max_bytes, at_least_one);
+    if pending.is_read_committed && !found.records.is_empty() {
+        let reach = log.reach(wanted.offset, found.records.len());
+        let aborted = log.transactions().aborted(wanted.offset, reach).map(|aborted| {
+            AbortedTransaction::default()
+                .with_producer_id(aborted.producer_id.into())
+                .with_first_offset(aborted.first_offset)
+        });
+        found.aborted = aborted.collect();
+        if core.settings.unsorted_aborted_transactions {
+            core.random.shuffle(&mut found.aborted);
+        }
+    }
     found
 }
 
@@ -240,9 +268,9 @@ fn add(
         .with_partition_index(wanted.index)
         .with_error_code(read.code.0)
         .with_high_watermark(read.high_watermark)
-        .with_last_stable_offset(read.high_watermark)
+        .with_last_stable_offset(read.last_stable_offset)
         .with_log_start_offset(read.log_start_offset)
-        .with_aborted_transactions(pending.is_read_committed.then(Vec::new))
+        .with_aborted_transactions(pending.is_read_committed.then_some(read.aborted))
         .with_records(Some(read.records));
     if let Some((epoch, end_offset)) = read.diverging {
         data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset);

@@ -2,6 +2,7 @@
 //!
 //! * -1 the end of the log, -2 its start, -3 (v7) the record with the highest timestamp, -4 (v8) the local start,
 //!   -5 (v9) tiered storage, which there is none of; from 0 on the first record at or after that time.
+//! * v2: with `isolation_level` 1 the log ends at the last stable offset, and nothing after it is found.
 //! * v4: leader epochs, checked and told.
 
 use crate::error::ErrorCode;
@@ -14,8 +15,10 @@ use kafka_protocol::messages::list_offsets_response::{
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 pub(crate) fn handle(core: &mut Core, context: &Context, request: ListOffsetsRequest) -> ListOffsetsResponse {
+    let is_read_committed = request.isolation_level == READ_COMMITTED;
     let topics = request.topics.into_iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|asked| one(core, context, &topic.name, asked));
+        let one = |asked| one(core, context, &topic.name, asked, is_read_committed);
+        let partitions = topic.partitions.iter().map(one);
         let partitions = partitions.collect();
         ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions)
     });
@@ -28,6 +31,7 @@ fn one(
     context: &Context,
     topic: &str,
     asked: &ListOffsetsPartition,
+    is_read_committed: bool,
 ) -> ListOffsetsPartitionResponse {
     let answer = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
     let found = match core.fault(context, topic, asked.partition_index) {
@@ -38,7 +42,7 @@ fn one(
             .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
             .and_then(|partition| {
                 check_leader(partition, context.origin.broker, asked.current_leader_epoch)?;
-                Ok(find(partition, asked.timestamp))
+                Ok(find(partition, asked.timestamp, is_read_committed))
             }),
     };
     match found {
@@ -51,13 +55,15 @@ fn one(
 }
 
 /// (timestamp, offset, leader epoch), -1 each where there is none.
-fn find(partition: &Partition, timestamp: i64) -> (i64, i64, i32) {
+fn find(partition: &Partition, timestamp: i64, is_read_committed: bool) -> (i64, i64, i32) {
     let log = &partition.log;
+    let end = if is_read_committed { log.last_stable_offset() } else { log.high_watermark() };
+    let below = |found: &(i64, i64, i32)| found.1 < end;
     match timestamp {
-        LATEST => (-1, log.high_watermark(), partition.leader_epoch),
+        LATEST => (-1, end, partition.leader_epoch),
         EARLIEST | EARLIEST_LOCAL => (-1, log.start_offset(), log.epoch_at(log.start_offset())),
-        MAX_TIMESTAMP => log.find_max_time().unwrap_or((-1, -1, -1)),
-        time if time >= 0 => log.find_time(time).unwrap_or((-1, -1, -1)),
+        MAX_TIMESTAMP => log.find_max_time().filter(below).unwrap_or((-1, -1, -1)),
+        time if time >= 0 => log.find_time(time).filter(below).unwrap_or((-1, -1, -1)),
         _ => (-1, -1, -1),
     }
 }
@@ -75,6 +81,7 @@ pub(crate) fn check_leader(partition: &Partition, broker: i32, epoch: i32) -> Re
     }
 }
 
+const READ_COMMITTED: i8 = 1;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;

@@ -4,7 +4,10 @@
 //! * v7: zstd. v10: the leader with NOT_LEADER_OR_FOLLOWER (KIP-951). v13: topics by id.
 //! * acks=0 has no answer; an error then closes the connection.
 //!
-//! Not there: transactions, and recompression where the topic's codec is not the producer's.
+//! * A transactional batch is refused as a cluster does that knows no transactional id: 53 without one, 49 with any.
+//!   Transactions are written with [`MockCluster::transaction`](crate::mock::MockCluster::transaction).
+//!
+//! Not there: recompression where the topic's codec is not the producer's.
 
 use super::{frame, text, topic_name};
 use crate::error::ErrorCode;
@@ -36,6 +39,10 @@ pub(crate) fn serve(core: &mut Core, context: &Context, mut body: Bytes) -> Answ
 fn handle(core: &mut Core, context: &Context, request: ProduceRequest) -> ProduceResponse {
     let mut leaders = BTreeSet::new();
     let mut topics = Vec::new();
+    let transactional_refusal = match request.transactional_id {
+        None => ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        Some(_) => ErrorCode::INVALID_PRODUCER_ID_MAPPING,
+    };
     for topic in request.topic_data {
         let name = if context.version >= 13 {
             core.topics.name_of(topic.topic_id).map(topic_name)
@@ -45,7 +52,9 @@ fn handle(core: &mut Core, context: &Context, request: ProduceRequest) -> Produc
         let mut answers = Vec::new();
         for partition in topic.partition_data {
             let records = partition.records.unwrap_or_default();
+            let is_transactional = BatchHeader::read(&records).is_some_and(|batch| batch.is_transactional());
             let result = match &name {
+                _ if is_transactional => Err(transactional_refusal.into()),
                 Some(name) => one(core, context, request.acks, name, partition.index, &records),
                 None => Err(Refusal::from(ErrorCode::UNKNOWN_TOPIC_ID)),
             };
@@ -140,7 +149,7 @@ fn append(
         return Err(ErrorCode::NOT_ENOUGH_REPLICAS.into());
     }
     let header = checked(records, context.version, &limits, unix_ms)?;
-    let verdict = partition.producers.judge(&header, context.now, expiration);
+    let verdict = partition.producers.judge(&header, context.now, expiration, partition.log.transactions());
     let append_time = limits.is_append_time.then_some(unix_ms);
     let base_offset = match verdict {
         Verdict::Refuse(code) => return Err(code.into()),

@@ -4,6 +4,7 @@ mod fronts;
 mod groups;
 mod hooks;
 mod logs;
+mod transactions;
 
 use super::MockClusterBuilder;
 use super::cluster::Shared;
