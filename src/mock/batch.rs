@@ -59,11 +59,17 @@ impl BatchHeader {
 
     /// Bits 0 to 2 of the attributes: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd.
     pub(crate) const fn codec(&self) -> i16 {
-        self.attributes & 0b111
+        self.attributes & CODEC
     }
 
     pub(crate) const fn is_log_append_time(&self) -> bool {
         self.attributes & LOG_APPEND_TIME != 0
+    }
+
+    /// When the tombstones in the batch, or its marker, may be deleted; the log cleaner puts that in place of the base
+    /// timestamp.
+    pub(crate) fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp_ms)
     }
 
     pub(crate) const fn is_transactional(&self) -> bool {
@@ -142,9 +148,11 @@ fn put(out: &mut BytesMut, at: usize, value: &[u8]) {
 }
 
 const ATTRIBUTES_AT: usize = 21;
+pub(crate) const CODEC: i16 = 0b111;
 const LOG_APPEND_TIME: i16 = 0b1000;
 pub(crate) const TRANSACTIONAL: i16 = 0b1_0000;
 pub(crate) const CONTROL: i16 = 0b10_0000;
+pub(crate) const DELETE_HORIZON: i16 = 0b100_0000;
 
 #[cfg(test)]
 mod tests {

@@ -115,6 +115,15 @@ impl MockClusterBuilder {
         self
     }
 
+    /// How often old segments are deleted. Default: 5 min.
+    ///
+    /// The first check is 30 s after the start, or after one interval if that is shorter. Nothing needs to run for it:
+    /// a check that is due is done before the next request or look into a log.
+    pub const fn retention_check_interval(mut self, interval: Duration) -> Self {
+        self.settings.retention_check_interval = interval;
+        self
+    }
+
     /// Whether fetches list aborted transactions in a random order. Default: false, which is the order of their markers
     /// as Kafka's, and not that of their first offsets either.
     pub const fn unsorted_aborted_transactions(mut self, is_on: bool) -> Self {

@@ -80,6 +80,7 @@ impl Configs {
             ("group.consumer.min.heartbeat.interval.ms", heartbeat_ms.min.to_string()),
             ("group.consumer.min.session.timeout.ms", session_ms.min.to_string()),
             ("group.consumer.session.timeout.ms", session_ms.default.to_string()),
+            ("log.retention.check.interval.ms", millis(settings.retention_check_interval).to_string()),
             ("num.partitions", settings.default_partitions.to_string()),
             ("producer.id.expiration.ms", millis(settings.producer_id_expiration).to_string()),
         ]);

@@ -5,19 +5,21 @@
 
 use super::api::{self, Api};
 use super::batch::BatchHeader;
+use super::compaction::compact;
 use super::configs::Configs;
 use super::error::MockError;
 use super::fetch_session::Sessions;
 use super::group::Group;
 use super::hooks::{Action, Call, Hooks, When};
 use super::random::Random;
+use super::retention::Retention;
 use super::settings::Settings;
 use super::topics::{Topics, place_replicas};
 use crate::error::ErrorCode;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::decode_request_header_from_buffer;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// The broker that a request came to, and the connection it came on.
@@ -100,6 +102,8 @@ pub(crate) struct Core {
     pub(crate) random: Random,
     pub(crate) hooks: Hooks,
     requests: BTreeMap<Api, u64>,
+    /// When retention is checked next.
+    retention_due: Instant,
     parked: BTreeMap<u64, (Instant, Job)>,
     /// Connections with a fetch parked on a partition.
     watchers: BTreeMap<(Uuid, i32), BTreeSet<u64>>,
@@ -116,6 +120,7 @@ impl Core {
         unix_ms: i64,
     ) -> Self {
         let mut random = Random::new(settings.seed);
+        let retention_due = now + settings.retention_check_interval.min(FIRST_RETENTION_CHECK);
         Self {
             configs: Configs::new(&settings),
             settings,
@@ -129,6 +134,7 @@ impl Core {
             random,
             hooks: Hooks::default(),
             requests: BTreeMap::new(),
+            retention_due,
             parked: BTreeMap::new(),
             watchers: BTreeMap::new(),
             woken: BTreeSet::new(),
@@ -139,6 +145,7 @@ impl Core {
 
     /// Takes a request's frame, its length taken off.
     pub(crate) fn handle(&mut self, now: Instant, origin: Origin, frame: Bytes) -> Outcome {
+        self.keep_retention(now);
         let mut body = frame;
         if body.len() < 8 {
             return Outcome::Close;
@@ -178,6 +185,7 @@ impl Core {
 
     /// Goes on with what a connection is parked on: it was woken, or its time has come.
     pub(crate) fn resume(&mut self, now: Instant, origin: Origin) -> Outcome {
+        self.keep_retention(now);
         let Some((until, job)) = self.parked.remove(&origin.connection) else { return Outcome::Silent };
         match job {
             Job::Fetch(pending, mut context, after) => {
@@ -238,6 +246,46 @@ impl Core {
         context.fault.or_else(|| self.hooks.judge_partition(context.api, context.origin.broker, topic, index))
     }
 
+    /// Does the retention checks that were due up to `now`, as they would have been done then.
+    pub(crate) fn keep_retention(&mut self, now: Instant) {
+        let interval = self.settings.retention_check_interval.max(Duration::from_millis(1));
+        let Some(late) = now.checked_duration_since(self.retention_due) else { return };
+        let missed = u32::try_from(late.as_nanos() / interval.as_nanos()).unwrap_or(u32::MAX);
+        let last_due = self.retention_due + interval.saturating_mul(missed);
+        self.retention_due = last_due + interval;
+        self.run_retention(last_due);
+    }
+
+    /// Deletes what the topics' retention no longer covers at `now`.
+    pub(crate) fn run_retention(&mut self, now: Instant) {
+        let now_ms = self.unix_ms(now);
+        for topic in self.topics.iter_mut() {
+            if !self.configs.topic_value(topic, "cleanup.policy").contains("delete") {
+                continue;
+            }
+            let number = |name| self.configs.topic_number(topic, name);
+            let retention = Retention {
+                retention_ms: number("retention.ms"),
+                retention_bytes: number("retention.bytes"),
+                segment_ms: number("segment.ms"),
+                segment_bytes: number("segment.bytes"),
+            };
+            for partition in &mut topic.partitions {
+                retention.apply(&mut partition.log, now_ms);
+            }
+        }
+    }
+
+    /// Cleans a partition as compaction does. Whether it is there.
+    pub(crate) fn compact(&mut self, topic: &str, partition: i32, now: Instant) -> bool {
+        let now_ms = self.unix_ms(now);
+        let Some(found) = self.topics.get(topic) else { return false };
+        let delete_retention_ms = self.configs.topic_number(found, "delete.retention.ms");
+        let Some(found) = self.topics.partition_mut(topic, partition) else { return false };
+        compact(&mut found.log, &found.producers, now_ms, delete_retention_ms);
+        true
+    }
+
     /// Appends a batch that a test brings, past all checks but as one of its producer.
     pub(crate) fn append_outside(
         &mut self,
@@ -246,6 +294,7 @@ impl Core {
         batch: &[u8],
         now: Instant,
     ) -> Result<i64, MockError> {
+        self.keep_retention(now);
         let header = BatchHeader::read(batch).ok_or(MockError::Batch)?;
         let id = self.topics.get(topic).map(|topic| topic.id);
         let found = self.topics.partition_mut(topic, partition);
@@ -347,6 +396,9 @@ impl Core {
         Outcome::Park(until)
     }
 }
+
+/// Kafka's `log.initial.task.delay.ms`.
+const FIRST_RETENTION_CHECK: Duration = Duration::from_secs(30);
 
 /// Puts the length in front of what `write` appends.
 pub(crate) fn with_length<E>(write: impl FnOnce(&mut BytesMut) -> Result<(), E>) -> Result<Bytes, E> {

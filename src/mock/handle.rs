@@ -9,7 +9,6 @@ use super::log::Stored;
 use super::on::On;
 use super::records::{self, StoredBatch, StoredRecord};
 use super::topics::{Partition, place_replicas};
-use super::transaction::Transaction;
 use super::{batch, clock, memory, names, server};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -254,21 +253,12 @@ impl MockCluster {
 
     /// (First offset, the offset that the next record gets) of a partition.
     pub fn offsets(&self, topic: &str, partition: i32) -> Option<(i64, i64)> {
+        let now = clock::now();
         self.shared().with_core(|core| {
+            core.keep_retention(now);
             let log = &core.topics.partition(topic, partition)?.log;
             Some((log.start_offset(), log.end_offset()))
         })
-    }
-
-    /// Where readers of committed data stop in a partition: before the first open transaction.
-    pub fn last_stable_offset(&self, topic: &str, partition: i32) -> Option<i64> {
-        self.shared()
-            .with_core(|core| Some(core.topics.partition(topic, partition)?.log.last_stable_offset()))
-    }
-
-    /// A transactional producer with an id of its own, to write transactions into the logs.
-    pub fn transaction(&self) -> Transaction {
-        Transaction::new(self.shared())
     }
 
     /// Appends a record, and returns its offset.
@@ -351,7 +341,9 @@ impl MockCluster {
     }
 
     fn stored(&self, topic: &str, partition: i32) -> Vec<Stored> {
+        let now = clock::now();
         self.shared().with_core(|core| {
+            core.keep_retention(now);
             core.topics
                 .partition(topic, partition)
                 .map(|found| found.log.batches().cloned().collect())
@@ -365,7 +357,9 @@ impl MockCluster {
         partition: i32,
         work: impl FnOnce(&mut Partition) -> T,
     ) -> Result<T, MockError> {
+        let now = clock::now();
         self.shared().with_core(|core| {
+            core.keep_retention(now);
             let id = core.topics.get(topic).map(|topic| topic.id);
             let found = core.topics.partition_mut(topic, partition);
             let Some((id, found)) = id.zip(found) else {

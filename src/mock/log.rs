@@ -7,7 +7,7 @@ use super::batch::{BatchHeader, stamped};
 use super::records;
 use super::transaction_index::TransactionIndex;
 use bytes::{Bytes, BytesMut};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// One batch in the log.
 #[derive(Debug, Clone)]
@@ -152,6 +152,12 @@ impl Log {
         let after = self.epochs.partition_point(|(known, _)| *known <= epoch);
         let (found, _) = *after.checked_sub(1).and_then(|at| self.epochs.get(at))?;
         Some((found, self.epochs.get(after).map_or(self.end_offset, |(_, first)| *first)))
+    }
+
+    /// Puts what compaction left in place of the batches; the aborted transactions of these markers have no data left.
+    pub(crate) fn replace(&mut self, batches: VecDeque<Stored>, emptied_markers: &BTreeSet<i64>) {
+        self.batches = batches;
+        self.transactions.retain_aborted(|aborted| !emptied_markers.contains(&aborted.last_offset));
     }
 
     /// Moves the start of the log up, as DeleteRecords and retention do.

@@ -101,6 +101,15 @@ impl Producers {
         }
     }
 
+    /// A remembered producer's (last offset, if any batch of its epoch is remembered, and epoch).
+    pub(crate) fn last_record(&self, producer_id: i64) -> Option<(Option<i64>, i16)> {
+        let entry = self.entries.get(&producer_id)?;
+        let last_offset = entry.batches.back().map(|(first, last, base_offset)| {
+            base_offset.saturating_add(i64::from(last.wrapping_sub(*first) & i32::MAX))
+        });
+        Some((last_offset, entry.epoch))
+    }
+
     /// Forgets all producers, as their silent expiry does.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();

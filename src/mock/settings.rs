@@ -20,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) fetch_sessions_max: usize,
     pub(crate) producer_id_expiration: Duration,
     pub(crate) unsorted_aborted_transactions: bool,
+    pub(crate) retention_check_interval: Duration,
     /// Versions told and taken in place of the mock's own; `None`: the API is not there.
     pub(crate) versions: BTreeMap<Api, Option<(i16, i16)>>,
 }
@@ -52,6 +53,7 @@ impl Default for Settings {
             fetch_sessions_max: 1000,
             producer_id_expiration: Duration::from_secs(24 * 3600),
             unsorted_aborted_transactions: false,
+            retention_check_interval: Duration::from_secs(300),
             versions: BTreeMap::new(),
         }
     }

@@ -104,6 +104,10 @@ impl Topics {
         self.by_name.values()
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Topic> {
+        self.by_name.values_mut()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_name.len()
     }
