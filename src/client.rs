@@ -20,7 +20,7 @@ use crate::{
     config::{ConfigError, parse_bootstrap},
     consumer::ConsumerBuilder,
     error::RequestError,
-    net::{settings::ClientConfig, transport::Connector},
+    net::{entropy::Entropy, settings::ClientConfig, transport::Connector},
     producer::ProducerBuilder,
 };
 use std::{sync::Arc, time::Duration};
@@ -102,6 +102,7 @@ impl Client {
             request_timeout: None,
             metadata_max_age: None,
             connector: Connector::Tcp,
+            entropy: Entropy::default(),
         }
     }
 
@@ -131,6 +132,7 @@ pub struct ClientBuilder {
     request_timeout: Option<Duration>,
     metadata_max_age: Option<Duration>,
     connector: Connector,
+    entropy: Entropy,
 }
 
 impl ClientBuilder {
@@ -167,6 +169,22 @@ impl ClientBuilder {
         self
     }
 
+    /// Goes over a network that is simulated.
+    #[cfg(all(feature = "internals", feature = "mock"))]
+    #[doc(hidden)]
+    pub fn network(mut self, network: Arc<dyn crate::net::transport::Network>) -> Self {
+        self.connector = Connector::Network(network);
+        self
+    }
+
+    /// All that is random in the client follows from `seed`: the jitter of its waits and the ids of its members.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.entropy = Entropy::seeded(seed);
+        self
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -184,6 +202,7 @@ impl ClientBuilder {
         config.request_timeout = self.request_timeout.unwrap_or(config.request_timeout);
         config.metadata_max_age = self.metadata_max_age.unwrap_or(config.metadata_max_age);
         config.connector = self.connector;
+        config.entropy = self.entropy;
         if i16::try_from(config.client_id.len()).is_err() {
             return Err(ConnectError::Config(ConfigError {
                 setting: "client id",

@@ -1,5 +1,7 @@
 //! A door for the project's own tests, benches and fuzz targets. Outside semver.
 
+#[cfg(feature = "mock")]
+pub use crate::net::transport::{ByteStream, Later, Network};
 pub use crate::wire::{api::fuzz::check_response, record_batch::fuzz::check_record_batch};
 
 use crate::{

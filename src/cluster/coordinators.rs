@@ -25,7 +25,7 @@ impl Cluster {
             return Ok(*id);
         }
         let until = clock::now() + within;
-        let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX, 0);
+        let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX, self.config().entropy.seed());
         loop {
             let error = match self.find_coordinator(group, remaining(until)).await {
                 Ok(id) => return Ok(id),

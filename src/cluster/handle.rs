@@ -87,7 +87,8 @@ impl Cluster {
         let answer = inner.call_any(MetadataRequest { topics: Some(Vec::new()) }, within).await?;
         inner.apply(answer);
         let max_age = inner.config.metadata_max_age;
-        let task = tokio::spawn(refresher::run(Arc::downgrade(&inner), refresh, max_age));
+        let seed = inner.config.entropy.seed();
+        let task = tokio::spawn(refresher::run(Arc::downgrade(&inner), refresh, max_age, seed));
         *lock(&inner.refresher) = Some(task);
         Ok(Self(inner))
     }

@@ -9,7 +9,6 @@ use crate::{
 };
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 use tokio::{select, task::JoinHandle, time::sleep_until};
-use uuid::Uuid;
 
 /// Says where to connect to, anew at each attempt; `None` when that is not known now.
 pub(crate) type NextAddress = Box<dyn FnMut() -> Option<HostPort> + Send>;
@@ -53,8 +52,7 @@ struct Runner<L> {
 
 impl<L: Lane> Runner<L> {
     async fn run(mut self) {
-        let seed = Uuid::new_v4().as_u64_pair().0;
-        let mut backoff = Backoff::new(RECONNECT_MIN, RECONNECT_MAX, seed);
+        let mut backoff = Backoff::new(RECONNECT_MIN, RECONNECT_MAX, self.config.entropy.seed());
         while !self.lane.is_finished() {
             if !self.lane.wants_connection() {
                 self.meanwhile(std::future::pending::<()>(), |lane| lane.wants_connection()).await;

@@ -10,7 +10,6 @@ use tokio::{
     sync::Notify,
     time::{sleep, timeout},
 };
-use uuid::Uuid;
 
 /// Asks for fresh metadata. Cheap to clone, may be called from machines.
 #[derive(Debug, Clone, Default)]
@@ -24,8 +23,8 @@ impl Refresh {
 }
 
 /// Runs until the cluster handle is gone.
-pub(crate) async fn run(cluster: Weak<Inner>, refresh: Refresh, max_age: Duration) {
-    let seed = Uuid::new_v4().as_u64_pair().0;
+/// `seed` decides the jitter of its waits.
+pub(crate) async fn run(cluster: Weak<Inner>, refresh: Refresh, max_age: Duration, seed: u64) {
     let mut backoff = Backoff::new(REFRESH_MIN, REFRESH_MAX, seed);
     loop {
         // Due by age is due all the same, so the timeout is no error.

@@ -24,7 +24,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{select, task::JoinSet, time::sleep_until};
-use uuid::Uuid;
 
 type Answered = (Vec<Lookup>, Result<ListOffsetsResponse, RequestError>);
 
@@ -41,7 +40,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(cluster: Cluster, shared: Arc<Shared>) -> Self {
-        let seed = Uuid::new_v4().as_u64_pair().0;
+        let seed = cluster.config().entropy.seed();
         Self {
             cluster,
             shared,

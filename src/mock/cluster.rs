@@ -74,8 +74,8 @@ impl Shared {
         self.with_core(|core| core.disconnected(connection));
     }
 
-    /// Serves a connection to `broker` in a task of its own, unless the broker is stopped.
-    pub(crate) fn accept<S>(self: &Arc<Self>, broker: i32, stream: S)
+    /// Serves a connection to `broker` in a task of its own, unless the broker is stopped. Whether it does.
+    pub(crate) fn accept<S>(self: &Arc<Self>, broker: i32, stream: S) -> bool
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -83,7 +83,7 @@ impl Shared {
         // the task, should it end at once, waits for its entry before it takes that off again.
         let mut tasks = lock(&self.tasks);
         if tasks.is_shut_down || !lock(&self.core).brokers_up().contains(&broker) {
-            return;
+            return false;
         }
         tasks.last_connection += 1;
         let connection = tasks.last_connection;
@@ -91,6 +91,7 @@ impl Shared {
         let origin = Origin { broker, connection };
         let task = tokio::spawn(serve(Arc::clone(self), origin, Arc::clone(&woken), stream));
         tasks.connections.insert(connection, Connection { broker, woken, task: task.abort_handle() });
+        true
     }
 
     /// The broker that is up and advertised under that address.

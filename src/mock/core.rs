@@ -9,6 +9,7 @@ use super::compaction::compact;
 use super::configs::Configs;
 use super::error::MockError;
 use super::fetch_session::Sessions;
+use super::forged::Forgeries;
 use super::group::Group;
 use super::hooks::{Action, Call, Hooks, When};
 use super::random::Random;
@@ -101,6 +102,7 @@ pub(crate) struct Core {
     pub(crate) next_producer_id: i64,
     pub(crate) random: Random,
     pub(crate) hooks: Hooks,
+    pub(crate) forgeries: Forgeries,
     requests: BTreeMap<Api, u64>,
     /// When retention is checked next.
     retention_due: Instant,
@@ -133,6 +135,7 @@ impl Core {
             next_producer_id: 1000,
             random,
             hooks: Hooks::default(),
+            forgeries: Forgeries::default(),
             requests: BTreeMap::new(),
             retention_due,
             parked: BTreeMap::new(),

@@ -5,6 +5,7 @@ use super::builder::MockClusterBuilder;
 use super::cluster::Shared;
 use super::core::{Broker, Core};
 use super::error::MockError;
+use super::forged::Forgery;
 use super::log::Stored;
 use super::on::On;
 use super::records::{self, StoredBatch, StoredRecord};
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 
 /// Opens a connection to the broker that is advertised under a host and a port.
 pub type Connector = Arc<dyn Fn(&str, u16) -> io::Result<DuplexStream> + Send + Sync>;
@@ -66,6 +67,24 @@ impl MockCluster {
     pub fn connector(&self) -> Connector {
         let shared = Arc::clone(self.shared());
         Arc::new(move |host, port| memory::connect(&shared, host, port))
+    }
+
+    /// Serves a stream as a connection to `broker`: what a network of one's own is put in front of the cluster with.
+    ///
+    /// It counts as one more connection for [`Call::connection`](super::Call::connection).
+    ///
+    /// # Errors
+    ///
+    /// The broker is stopped or unknown, or no Tokio runtime is running here.
+    pub fn serve<S>(&self, broker: i32, stream: S) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(io::Error::other("no Tokio runtime is running here"));
+        }
+        let is_served = self.shared().accept(broker, stream);
+        if is_served { Ok(()) } else { Err(io::ErrorKind::ConnectionRefused.into()) }
     }
 
     /// Chooses requests of an API, to say what becomes of them.
@@ -196,6 +215,54 @@ impl MockCluster {
             if let Some(id) = core.topics.get(topic).map(|topic| topic.id) {
                 core.wake(id, partition);
             }
+            Ok(())
+        })
+    }
+
+    /// Has the next `answers` to Metadata tell the leader and leader epoch that a partition has now, whatever becomes of
+    /// them: metadata that is late.
+    ///
+    /// # Errors
+    ///
+    /// There is no such partition.
+    pub fn freeze_leader(&self, topic: &str, partition: i32, answers: u64) -> Result<(), MockError> {
+        self.forge_leader(topic, partition, answers, |now| now)
+    }
+
+    /// Has the next `answers` to Metadata tell of no leader for a partition, with LEADER_NOT_AVAILABLE.
+    ///
+    /// # Errors
+    ///
+    /// There is no such partition.
+    pub fn hide_leader(&self, topic: &str, partition: i32, answers: u64) -> Result<(), MockError> {
+        self.forge_leader(topic, partition, answers, |_| None)
+    }
+
+    /// How often Metadata told of a partition what [`freeze_leader`](Self::freeze_leader) or
+    /// [`hide_leader`](Self::hide_leader) had it tell.
+    pub fn forged_leaders(&self) -> u64 {
+        self.shared().with_core(|core| core.forgeries.told())
+    }
+
+    /// Takes back what [`freeze_leader`](Self::freeze_leader) and [`hide_leader`](Self::hide_leader) have in store.
+    pub fn clear_forged_leaders(&self) {
+        self.shared().with_core(|core| core.forgeries.clear());
+    }
+
+    fn forge_leader(
+        &self,
+        topic: &str,
+        partition: i32,
+        answers: u64,
+        leader: impl FnOnce(Option<i32>) -> Option<i32>,
+    ) -> Result<(), MockError> {
+        self.shared().with_core(|core| {
+            let Some(found) = core.topics.partition(topic, partition) else {
+                return Err(MockError::UnknownPartition { topic: topic.to_owned(), partition });
+            };
+            let (leader, leader_epoch) = (leader(found.leader), found.leader_epoch);
+            let topic = topic.to_owned();
+            core.forgeries.add(Forgery { topic, partition, leader, leader_epoch, answers });
             Ok(())
         })
     }

@@ -45,6 +45,7 @@ mod connection;
 mod core;
 mod error;
 mod fetch_session;
+mod forged;
 mod group;
 mod handle;
 mod handle_logs;

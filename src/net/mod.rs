@@ -6,6 +6,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod connection;
+pub(crate) mod entropy;
 pub(crate) mod handshake;
 pub(crate) mod in_flight;
 pub(crate) mod settings;

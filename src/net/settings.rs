@@ -1,6 +1,6 @@
 //! What every connection to the cluster needs to know.
 
-use super::transport::Connector;
+use super::{entropy::Entropy, transport::Connector};
 use crate::{config::HostPort, wire::frame::FRAME_BYTES_MAX};
 use std::{sync::Arc, time::Duration};
 
@@ -21,6 +21,8 @@ pub(crate) struct ClientConfig {
     pub(crate) frame_bytes_max: usize,
     /// How sockets are made.
     pub(crate) connector: Connector,
+    /// Where jitter and members' ids come from.
+    pub(crate) entropy: Entropy,
 }
 
 impl ClientConfig {
@@ -34,6 +36,7 @@ impl ClientConfig {
             metadata_max_age: Duration::from_secs(60),
             frame_bytes_max: FRAME_BYTES_MAX,
             connector: Connector::Tcp,
+            entropy: Entropy::default(),
         }
     }
 }

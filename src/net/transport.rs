@@ -2,7 +2,9 @@
 
 use crate::error::ConnectionError;
 use std::{
-    fmt, io,
+    fmt,
+    future::Future,
+    io,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -15,6 +17,27 @@ use tokio::{
     time::timeout,
 };
 
+/// A byte stream that is no socket.
+#[cfg(feature = "mock")]
+pub trait ByteStream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+
+#[cfg(feature = "mock")]
+impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> ByteStream for T {}
+
+/// What a network may take its time for.
+#[cfg(feature = "mock")]
+pub type Later<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
+
+/// A network in place of the system's: it resolves names and connects to addresses, as late and as badly as it likes.
+#[cfg(feature = "mock")]
+pub trait Network: fmt::Debug + Send + Sync {
+    /// The addresses of a name, in the order in which they are to be tried.
+    fn resolve(&self, host: &str, port: u16) -> Later<Vec<SocketAddr>>;
+
+    /// Connects to an address.
+    fn connect(&self, address: SocketAddr) -> Later<Box<dyn ByteStream>>;
+}
+
 /// Opens an in-memory stream to the broker that is at this host and port.
 #[cfg(feature = "mock")]
 pub(crate) type MemoryConnect = dyn Fn(&str, u16) -> io::Result<tokio::io::DuplexStream> + Send + Sync;
@@ -26,6 +49,9 @@ pub(crate) enum Connector {
     /// To a cluster in this process.
     #[cfg(feature = "mock")]
     Memory(Arc<MemoryConnect>),
+    /// By a network that is simulated.
+    #[cfg(feature = "mock")]
+    Network(Arc<dyn Network>),
 }
 
 impl fmt::Debug for Connector {
@@ -34,6 +60,8 @@ impl fmt::Debug for Connector {
             Self::Tcp => "Tcp",
             #[cfg(feature = "mock")]
             Self::Memory(_) => "Memory",
+            #[cfg(feature = "mock")]
+            Self::Network(_) => "Network",
         })
     }
 }
@@ -43,7 +71,7 @@ impl fmt::Debug for Connector {
 pub(crate) enum Transport {
     Tcp(TcpStream),
     #[cfg(feature = "mock")]
-    Memory(tokio::io::DuplexStream),
+    Memory(Box<dyn ByteStream>),
 }
 
 impl Connector {
@@ -61,39 +89,53 @@ impl Connector {
         };
         #[cfg(feature = "mock")]
         if let Self::Memory(connect) = self {
-            return connect(host, port).map(Transport::Memory).map_err(connect_error);
+            return connect(host, port)
+                .map(|stream| Transport::Memory(Box::new(stream)))
+                .map_err(connect_error);
         }
         let resolve_error = |source: io::Error| ConnectionError::Resolve {
             host: host.clone(),
             port,
             source: Arc::new(source),
         };
-        let resolved = timeout(each, lookup_host((&**host, port)))
+        let resolved = timeout(each, self.resolve(host, port))
             .await
             .map_err(|_| resolve_error(io::ErrorKind::TimedOut.into()))?
             .map_err(resolve_error)?;
-        connect_to_any(resolved, each).await.map(Transport::Tcp).map_err(connect_error)
+        self.connect_to_any(&resolved, each).await.map_err(connect_error)
     }
-}
 
-/// Tries one address after the other.
-async fn connect_to_any(
-    addresses: impl Iterator<Item = SocketAddr>,
-    each: Duration,
-) -> io::Result<TcpStream> {
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in addresses {
-        let attempt = async {
-            let stream = TcpStream::connect(address).await?;
-            prepare(&stream).map(|()| stream)
-        };
-        match timeout(each, attempt).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::ErrorKind::TimedOut.into(),
+    /// All addresses of a name.
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        #[cfg(feature = "mock")]
+        if let Self::Network(network) = self {
+            return network.resolve(host, port).await;
         }
+        Ok(lookup_host((host, port)).await?.collect())
     }
-    Err(last)
+
+    /// Tries one address after the other.
+    async fn connect_to_any(&self, addresses: &[SocketAddr], each: Duration) -> io::Result<Transport> {
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for address in addresses {
+            match timeout(each, self.connect_to(*address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(last)
+    }
+
+    async fn connect_to(&self, address: SocketAddr) -> io::Result<Transport> {
+        #[cfg(feature = "mock")]
+        if let Self::Network(network) = self {
+            return network.connect(address).await.map(Transport::Memory);
+        }
+        let stream = TcpStream::connect(address).await?;
+        prepare(&stream)?;
+        Ok(Transport::Tcp(stream))
+    }
 }
 
 /// Small requests leave at once, and a peer that vanished is noticed even while nothing is asked.
@@ -178,13 +220,15 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let live = listener.local_addr().unwrap();
         let addresses = [dead().await, dead().await, live, dead().await];
-        let stream = connect_to_any(addresses.into_iter(), SECOND).await.unwrap();
+        let Transport::Tcp(stream) = Connector::Tcp.connect_to_any(&addresses, SECOND).await.unwrap() else {
+            panic!("not by TCP")
+        };
         assert_eq!(stream.peer_addr().unwrap(), live);
     }
 
     #[tokio::test]
     async fn what_the_last_address_answered_is_told() {
-        let error = connect_to_any([dead().await].into_iter(), SECOND).await.unwrap_err();
+        let error = Connector::Tcp.connect_to_any(&[dead().await], SECOND).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 

@@ -203,7 +203,8 @@ impl Drop for Driver {
 /// Safe: an id that is not used costs nothing.
 pub(super) async fn new_producer_id(cluster: &Cluster, within: Duration) -> Result<i64, RequestError> {
     let until = clock::now() + within;
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1), 0x7069_6421);
+    let seed = cluster.config().entropy.seed();
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1), seed);
     loop {
         let left = until.saturating_duration_since(clock::now()).max(Duration::from_millis(1));
         let error = match cluster.call(Target::Any, InitProducerIdRequest, left).await {

@@ -22,7 +22,6 @@ use tokio::{
     task::JoinSet,
     time::sleep_until,
 };
-use uuid::Uuid;
 
 /// What a handle asks for.
 pub(crate) enum Command {
@@ -46,7 +45,7 @@ pub(crate) struct Coordinator {
 
 impl Coordinator {
     pub(crate) fn new(cluster: Cluster, shared: Arc<Shared>, group: Arc<str>) -> Self {
-        let seed = Uuid::new_v4().as_u64_pair().0;
+        let seed = cluster.config().entropy.seed();
         Self {
             member: Member::new(shared.clone(), group.clone(), seed),
             cluster,

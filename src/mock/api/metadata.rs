@@ -42,6 +42,7 @@ pub(crate) fn handle(core: &mut Core, context: &Context, request: MetadataReques
             core.random.shuffle(&mut topic.partitions);
         }
     }
+    forge(core, &mut response);
     if let Some((code, _)) = context.fault {
         for topic in &mut response.topics {
             topic.error_code = code.0;
@@ -49,6 +50,21 @@ pub(crate) fn handle(core: &mut Core, context: &Context, request: MetadataReques
         }
     }
     response
+}
+
+fn forge(core: &mut Core, response: &mut MetadataResponse) {
+    for topic in &mut response.topics {
+        let Some(name) = &topic.name else { continue };
+        for partition in &mut topic.partitions {
+            let Some((leader, epoch)) = core.forgeries.judge(name, partition.partition_index) else {
+                continue;
+            };
+            let code = if leader.is_some() { ErrorCode::NONE } else { ErrorCode::LEADER_NOT_AVAILABLE };
+            partition.error_code = code.0;
+            partition.leader_id = BrokerId(leader.unwrap_or(-1));
+            partition.leader_epoch = epoch;
+        }
+    }
 }
 
 fn brokers(core: &Core, up: &BTreeSet<i32>) -> Vec<MetadataResponseBroker> {
