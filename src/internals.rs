@@ -19,6 +19,12 @@ pub fn check_event_json(data: &[u8]) {
     crate::crafting::check_event_json(data);
 }
 
+/// Every API that the client speaks: its number, its name, and its lowest and highest version.
+pub fn spoken_apis() -> Vec<(i16, &'static str, i16, i16)> {
+    let spoken = crate::wire::api::spoken::spoken();
+    spoken.map(|(key, versions)| (key as i16, key.name(), versions.min, versions.max)).collect()
+}
+
 /// One record as a producer appends it: key, value, and headers by name.
 #[derive(Debug, Clone)]
 pub struct BenchRecord {

@@ -18,6 +18,8 @@ pub(crate) enum TopicKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) topic: TopicKey,
+    /// The name behind the id when it was first asked for; a session remembers it when the topic is gone.
+    pub(crate) known_as: Option<String>,
     pub(crate) index: i32,
     pub(crate) leader_epoch: i32,
     pub(crate) offset: i64,
@@ -101,7 +103,10 @@ impl Sessions {
         for wanted in asked.wanted {
             let at = session.partitions.iter_mut().find(|c| c.wanted.is_at(&wanted.topic, wanted.index));
             match at {
-                Some(cached) => cached.wanted = wanted,
+                Some(cached) => {
+                    let known_as = wanted.known_as.clone().or(cached.wanted.known_as.take());
+                    cached.wanted = Wanted { known_as, ..wanted };
+                }
                 None => session.partitions.push(Cached { wanted, high_watermark: -1, log_start_offset: -1 }),
             }
         }
@@ -186,6 +191,7 @@ mod tests {
     fn wanted(index: i32, offset: i64) -> Wanted {
         Wanted {
             topic: TopicKey::Name("t".to_owned()),
+            known_as: None,
             index,
             leader_epoch: -1,
             offset,

@@ -4,6 +4,7 @@
 //! * v2: brokers that are down are told of, too, if asked for (KIP-1073).
 
 use super::text;
+use crate::error::ErrorCode;
 use crate::mock::core::{Context, Core};
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::{BrokerId, DescribeClusterRequest, DescribeClusterResponse};
@@ -17,6 +18,13 @@ pub(crate) fn handle(
     if let Some((code, _)) = context.fault {
         return answer.with_error_code(code.0);
     }
+    if request.endpoint_type != BROKERS {
+        let known = request.endpoint_type == CONTROLLERS;
+        let code =
+            if known { ErrorCode::MISMATCHED_ENDPOINT_TYPE } else { ErrorCode::UNSUPPORTED_ENDPOINT_TYPE };
+        let answer = answer.with_error_code(code.0).with_controller_id(BrokerId(-1));
+        return answer.with_error_message(Some(text("this is a broker, and tells of brokers")));
+    }
     let brokers = core.brokers.iter().filter(|(_, broker)| broker.up || request.include_fenced_brokers);
     let brokers = brokers.map(|(id, broker)| {
         DescribeClusterBroker::default()
@@ -29,3 +37,6 @@ pub(crate) fn handle(
     let controller = core.brokers_up().first().copied().unwrap_or(-1);
     answer.with_brokers(brokers).with_controller_id(BrokerId(controller))
 }
+
+const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;

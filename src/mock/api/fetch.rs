@@ -44,8 +44,10 @@ pub(crate) fn serve(core: &mut Core, context: &Context, mut body: Bytes) -> Answ
     };
     let mut wanted = Vec::new();
     for topic in &request.topics {
+        let known_as = core.topics.name_of(topic.topic_id).filter(|_| uses_ids).map(str::to_owned);
         wanted.extend(topic.partitions.iter().map(|partition| Wanted {
             topic: key(topic.topic_id, &topic.topic),
+            known_as: known_as.clone(),
             index: partition.partition,
             leader_epoch: partition.current_leader_epoch,
             offset: partition.fetch_offset,
@@ -135,8 +137,6 @@ struct Read {
 
 impl Read {
     fn failed(code: ErrorCode) -> Self {
-        // An unknown topic does not end the wait, since the broker sorts it out before it looks into any log.
-        let unknown = [ErrorCode::UNKNOWN_TOPIC_ID, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION];
         Self {
             code,
             high_watermark: -1,
@@ -146,9 +146,14 @@ impl Read {
             aborted: Vec::new(),
             diverging: None,
             leader: None,
-            is_urgent: !unknown.contains(&code),
+            is_urgent: !is_unknown(code),
         }
     }
+}
+
+/// Such a partition does not end the wait, since the broker sorts it out before it looks into any log.
+fn is_unknown(code: ErrorCode) -> bool {
+    [ErrorCode::UNKNOWN_TOPIC_ID, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION].contains(&code)
 }
 
 /// The answer, or nothing if there is a reason to wait on.
@@ -201,9 +206,12 @@ fn read(
     at_least_one: bool,
 ) -> Read {
     let Some((_, topic)) = resolve(core, &wanted.topic) else {
-        return Read::failed(match wanted.topic {
-            TopicKey::Id(_) => ErrorCode::UNKNOWN_TOPIC_ID,
-            TopicKey::Name(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        return Read::failed(match (&wanted.topic, &wanted.known_as) {
+            (TopicKey::Id(_), None) => ErrorCode::UNKNOWN_TOPIC_ID,
+            (TopicKey::Id(_), Some(name)) if core.topics.get(name).is_some() => {
+                ErrorCode::INCONSISTENT_TOPIC_ID
+            }
+            _ => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         });
     };
     if let Some((code, _)) = core.fault(context, &topic, wanted.index) {
@@ -229,6 +237,9 @@ fn read(
     if wanted.last_fetched_epoch >= 0 {
         match log.end_of_epoch(wanted.last_fetched_epoch) {
             None => return Read::failed(ErrorCode::OFFSET_OUT_OF_RANGE),
+            Some(_) if wanted.last_fetched_epoch > partition.leader_epoch => {
+                return Read::failed(ErrorCode::OFFSET_OUT_OF_RANGE);
+            }
             Some((epoch, end)) if epoch < wanted.last_fetched_epoch || end < wanted.offset => {
                 return Read { diverging: Some((epoch, end)), is_urgent: true, ..found };
             }
@@ -264,13 +275,16 @@ fn add(
     wanted: &Wanted,
     read: Read,
 ) {
+    // What is refused before any log is looked at comes with a list, be it asked for or not; errors of a log without.
+    let is_refused = is_unknown(read.code);
+    let has_aborted = is_refused || (pending.is_read_committed && read.code.is_ok());
     let mut data = PartitionData::default()
         .with_partition_index(wanted.index)
         .with_error_code(read.code.0)
         .with_high_watermark(read.high_watermark)
         .with_last_stable_offset(read.last_stable_offset)
         .with_log_start_offset(read.log_start_offset)
-        .with_aborted_transactions(pending.is_read_committed.then_some(read.aborted))
+        .with_aborted_transactions(has_aborted.then_some(read.aborted))
         .with_records(Some(read.records));
     if let Some((epoch, end_offset)) = read.diverging {
         data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset);

@@ -16,7 +16,7 @@ use crate::mock::core::{Answer, Context, Core};
 use crate::mock::hooks::When;
 use crate::mock::log::Stored;
 use crate::mock::producers::Verdict;
-use crate::mock::records;
+use crate::mock::records::{self, StoredRecord};
 use bytes::Bytes;
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
@@ -28,6 +28,12 @@ use std::collections::BTreeSet;
 pub(crate) fn serve(core: &mut Core, context: &Context, mut body: Bytes) -> Answer {
     let Ok(request) = ProduceRequest::decode(&mut body, context.version) else { return Answer::Close };
     let acks = request.acks;
+    // Kafka stumbles over a magic that it has never heard of before it looks at partitions.
+    let is_unheard_of = |records: &Bytes| BatchHeader::read(records).is_some_and(|header| header.magic > 2);
+    let mut partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    if partitions.any(|partition| partition.records.as_ref().is_some_and(is_unheard_of)) {
+        return frame(context, &corrupt(request));
+    }
     let response = handle(core, context, request);
     if acks != 0 {
         return frame(context, &response);
@@ -84,6 +90,24 @@ fn handle(core: &mut Core, context: &Context, request: ProduceRequest) -> Produc
     ProduceResponse::default().with_responses(topics).with_node_endpoints(endpoints(core, &leaders))
 }
 
+/// An answer that calls every batch of the request corrupt.
+fn corrupt(request: ProduceRequest) -> ProduceResponse {
+    let topics = request.topic_data.into_iter().map(|topic| {
+        let refusal = || Refusal {
+            message: Some("a batch's magic is not known".to_owned()),
+            ..ErrorCode::CORRUPT_MESSAGE.into()
+        };
+        let partitions =
+            topic.partition_data.iter().map(|partition| refused(partition.index, refusal(), None));
+        let partitions = partitions.collect();
+        TopicProduceResponse::default()
+            .with_name(topic.name)
+            .with_topic_id(topic.topic_id)
+            .with_partition_responses(partitions)
+    });
+    ProduceResponse::default().with_responses(topics.collect())
+}
+
 struct Appended {
     base_offset: i64,
     log_append_time_ms: i64,
@@ -95,11 +119,26 @@ struct Refusal {
     message: Option<String>,
     /// The records at fault, by their index in the batch.
     records: Vec<i32>,
+    /// Told where the log itself refused.
+    log_start_offset: Option<i64>,
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None, records: Vec::new() }
+        Self { code, message: None, records: Vec::new(), log_start_offset: None }
+    }
+}
+
+impl Refusal {
+    /// Some of the records are at fault.
+    fn of_records(code: ErrorCode, message: &str, records: Vec<i32>) -> Self {
+        Self { message: Some(message.to_owned()), records, ..code.into() }
+    }
+
+    /// Refused by a log that starts there. For some codes Kafka does not say where.
+    fn by_log(self, start_offset: i64) -> Self {
+        let is_silent = [ErrorCode::MESSAGE_TOO_LARGE, ErrorCode::CORRUPT_MESSAGE].contains(&self.code);
+        Self { log_start_offset: (!is_silent).then_some(start_offset), ..self }
     }
 }
 
@@ -145,15 +184,22 @@ fn append(
     if partition.leader != Some(context.origin.broker) {
         return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER.into());
     }
+    let log_start_offset = partition.log.start_offset();
     if acks == -1 && i64::try_from(partition.isr.len()).unwrap_or(0) < limits.isr_min {
-        return Err(ErrorCode::NOT_ENOUGH_REPLICAS.into());
+        return Err(Refusal::from(ErrorCode::NOT_ENOUGH_REPLICAS).by_log(log_start_offset));
     }
-    let header = checked(records, context.version, &limits, unix_ms)?;
+    let header = only_batch(records, context.version)?;
+    checked(records, &header, &limits, unix_ms).map_err(|refusal| refusal.by_log(log_start_offset))?;
     let verdict = partition.producers.judge(&header, context.now, expiration, partition.log.transactions());
     let append_time = limits.is_append_time.then_some(unix_ms);
     let base_offset = match verdict {
-        Verdict::Refuse(code) => return Err(code.into()),
-        Verdict::Duplicate(base_offset) => base_offset,
+        Verdict::Refuse(code) => return Err(Refusal::from(code).by_log(log_start_offset)),
+        Verdict::Duplicate(base_offset) => {
+            // The time told is that of the batch in the log, whoever stamped it.
+            let stored = partition.log.batches().find(|stored| stored.header.base_offset == base_offset);
+            let log_append_time_ms = stored.map_or(-1, |stored| stored.header.max_timestamp_ms);
+            return Ok(Appended { base_offset, log_append_time_ms, log_start_offset });
+        }
         Verdict::Append => {
             let end = partition.log.end_offset();
             let base_offset = partition.log.append(records, end, partition.leader_epoch, append_time);
@@ -161,7 +207,6 @@ fn append(
             base_offset
         }
     };
-    let log_start_offset = partition.log.start_offset();
     core.wake(id, index);
     Ok(Appended { base_offset, log_append_time_ms: append_time.unwrap_or(-1), log_start_offset })
 }
@@ -175,22 +220,22 @@ struct Limits {
     is_compacted: bool,
 }
 
-/// The one batch's header, or why it is refused, in Kafka's order.
-fn checked(records: &Bytes, version: i16, limits: &Limits, unix_ms: i64) -> Result<BatchHeader, Refusal> {
-    let header = BatchHeader::read(records).ok_or(ErrorCode::CORRUPT_MESSAGE)?;
-    if header.magic != 2 || header.len != records.len() {
-        return Err(Refusal {
-            message: Some("exactly one record batch of magic 2 is allowed a partition".to_owned()),
-            ..ErrorCode::INVALID_RECORD.into()
-        });
-    }
+/// The header of the one batch that a partition may get.
+fn only_batch(records: &Bytes, version: i16) -> Result<BatchHeader, Refusal> {
+    let header = BatchHeader::read(records).filter(|header| header.magic == 2 && header.len == records.len());
+    let header = header.ok_or(ErrorCode::INVALID_RECORD)?;
     if header.codec() == ZSTD && version < 7 {
         return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE.into());
     }
+    Ok(header)
+}
+
+/// Why the batch is refused, in Kafka's order.
+fn checked(records: &Bytes, header: &BatchHeader, limits: &Limits, unix_ms: i64) -> Result<(), Refusal> {
     if i64::try_from(header.len).unwrap_or(i64::MAX) > limits.batch_bytes_max {
         return Err(ErrorCode::MESSAGE_TOO_LARGE.into());
     }
-    if !crc_matches(records, &header) {
+    if !crc_matches(records, header) {
         return Err(ErrorCode::CORRUPT_MESSAGE.into());
     }
     if header.record_count != header.last_offset_delta.saturating_add(1)
@@ -199,35 +244,45 @@ fn checked(records: &Bytes, version: i16, limits: &Limits, unix_ms: i64) -> Resu
     {
         return Err(ErrorCode::INVALID_RECORD.into());
     }
-    let (ahead, behind) =
-        (header.max_timestamp_ms.saturating_sub(unix_ms), unix_ms.saturating_sub(header.base_timestamp_ms));
-    if !limits.is_append_time && (ahead > limits.ahead_ms_max || behind > limits.behind_ms_max) {
-        return Err(ErrorCode::INVALID_TIMESTAMP.into());
+    let is_timely = |time_ms: i64| {
+        let (ahead, behind) = (time_ms.saturating_sub(unix_ms), unix_ms.saturating_sub(time_ms));
+        limits.is_append_time || (ahead <= limits.ahead_ms_max && behind <= limits.behind_ms_max)
+    };
+    let looks_timely = is_timely(header.base_timestamp_ms) && is_timely(header.max_timestamp_ms);
+    if header.codec() == 0 && looks_timely && !limits.is_compacted {
+        return Ok(());
     }
-    if limits.is_compacted {
-        let stored = Stored { header, bytes: records.clone() };
-        let decoded = records::decode(&stored).ok_or(ErrorCode::CORRUPT_MESSAGE)?;
-        let without_key: Vec<i32> =
-            (0i32..).zip(decoded).filter(|(_, record)| record.key.is_none()).map(|(at, _)| at).collect();
-        if !without_key.is_empty() {
-            return Err(Refusal { records: without_key, ..ErrorCode::INVALID_RECORD.into() });
-        }
+    let stored = Stored { header: *header, bytes: records.clone() };
+    // Kafka lets what the codec's library throws through as it is.
+    let decoded = records::decode(&stored).ok_or(ErrorCode::UNKNOWN_SERVER_ERROR)?;
+    let at_fault = |is_good: &dyn Fn(&StoredRecord) -> bool| -> Vec<i32> {
+        (0i32..).zip(&decoded).filter(|(_, record)| !is_good(record)).map(|(at, _)| at).collect()
+    };
+    let untimely = at_fault(&|record| is_timely(record.timestamp_ms));
+    if !untimely.is_empty() {
+        let why = "One or more records have been rejected due to invalid timestamp";
+        return Err(Refusal::of_records(ErrorCode::INVALID_TIMESTAMP, why, untimely));
     }
-    Ok(header)
+    let without_key = at_fault(&|record| !limits.is_compacted || record.key.is_some());
+    if !without_key.is_empty() {
+        let why = "One or more records have been rejected: a compacted topic needs keys";
+        return Err(Refusal::of_records(ErrorCode::INVALID_RECORD, why, without_key));
+    }
+    Ok(())
 }
 
 fn refused(index: i32, refusal: Refusal, leader: Option<LeaderIdAndEpoch>) -> PartitionProduceResponse {
     let records = refusal.records.into_iter().map(|at| {
         BatchIndexAndErrorMessage::default()
             .with_batch_index(at)
-            .with_batch_index_error_message(Some(text("a record of a compacted topic needs a key")))
+            .with_batch_index_error_message(Some(text("this record is at fault")))
     });
     PartitionProduceResponse::default()
         .with_index(index)
         .with_error_code(refusal.code.0)
         .with_base_offset(-1)
         .with_log_append_time_ms(-1)
-        .with_log_start_offset(-1)
+        .with_log_start_offset(refusal.log_start_offset.unwrap_or(-1))
         .with_error_message(refusal.message.map(text))
         .with_record_errors(records.collect())
         .with_current_leader(leader.unwrap_or_default())

@@ -23,6 +23,8 @@ pub(crate) mod produce;
 
 #[cfg(feature = "internals")]
 pub(crate) mod fuzz;
+#[cfg(feature = "internals")]
+pub(crate) mod spoken;
 #[cfg(test)]
 pub(super) mod testing;
 

@@ -1,0 +1,234 @@
+//! Task: a cluster that cases run on, the mock or Kafka 4.1, and what is done to both by different means.
+
+use crate::{connection::Connection, transcript::Transcript};
+use craftwire::mock::MockCluster;
+use craftwire_test_support::{KafkaCluster, eventually};
+use kafka_protocol::messages::{
+    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FindCoordinatorRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetFetchRequest,
+    create_topics_request::{CreatableTopic, CreatableTopicConfig},
+    delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic},
+    delete_topics_request::DeleteTopicState,
+    list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
+    metadata_request::MetadataRequestTopic,
+    offset_fetch_request::OffsetFetchRequestGroup,
+};
+use kafka_protocol::protocol::StrBytes;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    sync::{Mutex, OnceLock},
+    time::Duration,
+};
+use uuid::Uuid;
+
+/// One of the two clusters, as one case sees it.
+///
+/// Brokers have the ids 1, 2, 3 on both, and topics and groups are named after their case, so names are the same on
+/// both and nobody else's.
+pub(crate) struct Target {
+    cluster: Cluster,
+    transcript: Mutex<Transcript>,
+    answered: Mutex<Answered>,
+}
+
+enum Cluster {
+    Mock(MockCluster),
+    Kafka(&'static KafkaCluster),
+}
+
+/// The error codes that answers held, by the API's number and the version.
+pub(crate) type Answered = BTreeMap<(i16, i16), Vec<BTreeSet<i16>>>;
+
+/// A topic of a case.
+#[derive(Debug, Clone)]
+pub(crate) struct Topic {
+    pub(crate) name: StrBytes,
+    pub(crate) id: Uuid,
+}
+
+impl Target {
+    /// A mock of its own, with the settings of the real one.
+    pub(crate) async fn mock(brokers: u8) -> Self {
+        let mock = MockCluster::builder()
+            .brokers(brokers)
+            .auto_create_topics(false)
+            .heartbeat_interval(Duration::from_secs(1))
+            .session_timeout(Duration::from_secs(6))
+            .group_minima(Duration::from_millis(500), Duration::from_secs(3))
+            .start();
+        Self::of(Cluster::Mock(mock.unwrap()))
+    }
+
+    /// The one real cluster of that size in this process.
+    pub(crate) async fn kafka(brokers: u8) -> Self {
+        static ONE: OnceLock<KafkaCluster> = OnceLock::new();
+        static THREE: OnceLock<KafkaCluster> = OnceLock::new();
+        let cell = if brokers == 1 { &ONE } else { &THREE };
+        let start = move || {
+            let builder = KafkaCluster::builder().nodes(brokers.into());
+            cell.get_or_init(|| builder.start_blocking().unwrap())
+        };
+        Self::of(Cluster::Kafka(tokio::task::spawn_blocking(start).await.unwrap()))
+    }
+
+    fn of(cluster: Cluster) -> Self {
+        Self { cluster, transcript: Mutex::default(), answered: Mutex::default() }
+    }
+
+    /// A connection to broker 1, which is told nothing yet.
+    pub(crate) async fn connect(&self) -> Connection<'_> {
+        self.connect_to(1).await
+    }
+
+    pub(crate) async fn connect_to(&self, broker: i32) -> Connection<'_> {
+        let address = match &self.cluster {
+            Cluster::Kafka(kafka) => kafka.address(broker),
+            Cluster::Mock(mock) => {
+                let at = usize::try_from(broker - 1).unwrap();
+                mock.bootstrap().split(',').nth(at).unwrap().to_owned()
+            }
+        };
+        Connection::open(self, &address).await
+    }
+
+    /// Adds an answer, or what was made of one, to what is compared.
+    pub(crate) fn note(&self, label: &str, answer: &impl Debug) {
+        self.transcript.lock().unwrap().note(label, answer);
+    }
+
+    /// Writes `value` as `<name>` in all that is noted from now on.
+    pub(crate) fn mask(&self, value: &str, name: &str) {
+        self.transcript.lock().unwrap().mask(value, name);
+    }
+
+    pub(crate) fn transcript(&self) -> Vec<(String, Vec<String>)> {
+        self.transcript.lock().unwrap().entries().to_vec()
+    }
+
+    /// Notes for the checklist which codes an answer held.
+    pub(crate) fn answered(&self, api: i16, version: i16, codes: &BTreeSet<i16>) {
+        self.answered.lock().unwrap().entry((api, version)).or_default().push(codes.clone());
+    }
+
+    pub(crate) fn take_answered(&self) -> Answered {
+        std::mem::take(&mut self.answered.lock().unwrap())
+    }
+
+    /// Creates a topic with one replica a partition, led by broker 1 if there is but one, and waits until it can be used.
+    /// It keeps records of any age.
+    pub(crate) async fn topic(&self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> Topic {
+        let config = |(name, value): (&str, &str)| {
+            CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
+        };
+        let configs = [("retention.ms", "-1")].into_iter().chain(configs.iter().copied()).map(config);
+        let topic = CreatableTopic::default()
+            .with_name(text(name).into())
+            .with_num_partitions(partitions)
+            .with_replication_factor(1)
+            .with_configs(configs.collect());
+        self.create(topic).await
+    }
+
+    /// Creates a topic and waits until it can be used on broker 1.
+    pub(crate) async fn create(&self, topic: CreatableTopic) -> Topic {
+        let name = topic.name.clone();
+        let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
+        let mut connection = self.connect().await;
+        let answer = connection.ask(7, &request).await;
+        assert_eq!(answer.topics[0].error_code, 0, "{answer:?}");
+        let (id, count) = (answer.topics[0].topic_id, answer.topics[0].num_partitions);
+
+        let asked = MetadataRequestTopic::default().with_name(Some(name.clone()));
+        let metadata = MetadataRequest::default().with_topics(Some(vec![asked]));
+        let led = |index| ListOffsetsPartition::default().with_partition_index(index).with_timestamp(-1);
+        let led = ListOffsetsTopic::default()
+            .with_name(name.clone())
+            .with_partitions((0..count).map(led).collect());
+        let led = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![led]);
+        // Other brokers lead in a cluster of three, and answer 6.
+        let is_led = |code: i16| code == 0 || (code == 6 && self.is_three());
+        eventually("the topic is there", PATIENCE, async || {
+            let known = connection.ask(12, &metadata).await;
+            let topic = &known.topics[0];
+            let is_known = topic.error_code == 0 && topic.partitions.iter().all(|p| p.error_code == 0);
+            let led = connection.ask(7, &led).await;
+            (is_known && led.topics[0].partitions.iter().all(|p| is_led(p.error_code))).then_some(())
+        })
+        .await;
+        Topic { name: name.0, id }
+    }
+
+    /// Deletes a topic, and waits until broker 1 knows.
+    pub(crate) async fn delete_topic(&self, topic: &Topic) {
+        let state = DeleteTopicState::default().with_name(Some(topic.name.clone().into()));
+        let request = DeleteTopicsRequest::default().with_topics(vec![state]).with_timeout_ms(30_000);
+        let mut connection = self.connect().await;
+        let answer = connection.ask(6, &request).await;
+        assert_eq!(answer.responses[0].error_code, 0, "{answer:?}");
+        let asked = MetadataRequestTopic::default().with_name(None).with_topic_id(topic.id);
+        let metadata = MetadataRequest::default().with_topics(Some(vec![asked]));
+        eventually("the topic is gone", PATIENCE, async || {
+            (connection.ask(12, &metadata).await.topics[0].error_code == 100).then_some(())
+        })
+        .await;
+    }
+
+    /// Takes the records below `offset` away.
+    pub(crate) async fn delete_records(&self, topic: &Topic, partition: i32, offset: i64) {
+        if let Cluster::Mock(mock) = &self.cluster {
+            return mock.delete_records(&topic.name, partition, offset).unwrap();
+        }
+        let partition = DeleteRecordsPartition::default().with_partition_index(partition).with_offset(offset);
+        let name = topic.name.clone().into();
+        let topic = DeleteRecordsTopic::default().with_name(name).with_partitions(vec![partition]);
+        let request = DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
+        let answer = self.connect().await.ask(2, &request).await;
+        assert_eq!(answer.topics[0].partitions[0].error_code, 0, "{answer:?}");
+    }
+
+    fn is_three(&self) -> bool {
+        match &self.cluster {
+            Cluster::Mock(mock) => mock.broker_ids().len() == 3,
+            Cluster::Kafka(kafka) => kafka.node_ids().count() == 3,
+        }
+    }
+
+    /// The coordinator of a group, once it is ready.
+    pub(crate) async fn coordinator(&self, group: &str) -> i32 {
+        let mut connection = self.connect().await;
+        let find = FindCoordinatorRequest::default().with_coordinator_keys(vec![text(group)]);
+        let ask = OffsetFetchRequestGroup::default().with_group_id(text(group).into()).with_member_epoch(-1);
+        let ask = OffsetFetchRequest::default().with_groups(vec![ask.with_topics(None)]);
+        eventually("the group has a coordinator", PATIENCE, async || {
+            let found = connection.ask(4, &find).await.coordinators.remove(0);
+            if found.error_code != 0 {
+                return None;
+            }
+            let mut coordinator = self.connect_to(found.node_id.0).await;
+            let answer = coordinator.ask(9, &ask).await;
+            (answer.groups[0].error_code == 0).then_some(found.node_id.0)
+        })
+        .await
+    }
+
+    /// A producer id that no other producer has.
+    pub(crate) async fn producer_id(&self) -> i64 {
+        let request = kafka_protocol::messages::InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_producer_id((-1).into())
+            .with_producer_epoch(-1);
+        let mut connection = self.connect().await;
+        eventually("a producer id", PATIENCE, async || {
+            let answer = connection.ask(4, &request).await;
+            (answer.error_code == 0).then_some(answer.producer_id.0)
+        })
+        .await
+    }
+}
+
+pub(crate) fn text(value: &str) -> StrBytes {
+    StrBytes::from_string(value.to_owned())
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
