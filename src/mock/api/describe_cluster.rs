@@ -20,8 +20,7 @@ pub(crate) fn handle(
     }
     if request.endpoint_type != BROKERS {
         let known = request.endpoint_type == CONTROLLERS;
-        let code =
-            if known { ErrorCode::MISMATCHED_ENDPOINT_TYPE } else { ErrorCode::UNSUPPORTED_ENDPOINT_TYPE };
+        let code = if known { MISMATCHED_ENDPOINT_TYPE } else { UNSUPPORTED_ENDPOINT_TYPE };
         let answer = answer.with_error_code(code.0).with_controller_id(BrokerId(-1));
         return answer.with_error_message(Some(text("this is a broker, and tells of brokers")));
     }
@@ -40,3 +39,5 @@ pub(crate) fn handle(
 
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
+const MISMATCHED_ENDPOINT_TYPE: ErrorCode = ErrorCode(114);
+const UNSUPPORTED_ENDPOINT_TYPE: ErrorCode = ErrorCode(115);
