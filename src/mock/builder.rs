@@ -103,6 +103,25 @@ impl MockClusterBuilder {
         self
     }
 
+    /// How long an empty group of the classic protocol waits for more members before its first generation. Default: 3 s.
+    pub const fn initial_rebalance_delay(mut self, delay: Duration) -> Self {
+        self.settings.classic.initial_delay = delay;
+        self
+    }
+
+    /// Which session timeouts members of the classic protocol may ask for. Default: 6 s to 30 min.
+    pub const fn classic_session_timeouts(mut self, min: Duration, max: Duration) -> Self {
+        self.settings.classic.session_min = min;
+        self.settings.classic.session_max = max;
+        self
+    }
+
+    /// How many members a group of the classic protocol can have. Default: any number.
+    pub const fn classic_group_max_size(mut self, count: usize) -> Self {
+        self.settings.classic.max_size = count;
+        self
+    }
+
     /// How many fetch sessions there can be; with 0 every fetch is a full one. Default: 1000.
     pub const fn fetch_sessions(mut self, count: usize) -> Self {
         self.settings.fetch_sessions_max = count;

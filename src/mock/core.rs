@@ -3,7 +3,7 @@
 //! Invariant: it never awaits, reads no clock and draws no randomness but from its seed, so the same calls give the
 //! same answers. All brokers share it; what differs by broker is told by [`Origin`].
 
-use super::api::{self, Api};
+use super::api::{self, Api, Pending};
 use super::batch::BatchHeader;
 use super::compaction::compact;
 use super::configs::Configs;
@@ -11,6 +11,7 @@ use super::error::MockError;
 use super::fetch_session::Sessions;
 use super::forged::Forgeries;
 use super::group::Group;
+use super::group::classic::Reply;
 use super::hooks::{Action, Call, Hooks, When};
 use super::random::Random;
 use super::retention::Retention;
@@ -53,6 +54,7 @@ pub(crate) struct Context {
     pub(crate) api: Api,
     pub(crate) version: i16,
     pub(crate) correlation_id: i32,
+    pub(crate) client_id: String,
     /// A code that a hook wants in all of the answer.
     pub(crate) fault: Option<(ErrorCode, When)>,
 }
@@ -63,7 +65,7 @@ pub(crate) enum Answer {
     /// A whole frame.
     Frame(Bytes),
     /// Nothing yet.
-    Park(Box<api::fetch::Pending>, Instant),
+    Park(Pending, Instant),
     /// Nothing at all.
     Silent,
     /// The request cannot be served on this connection.
@@ -74,7 +76,8 @@ pub(crate) enum Answer {
 enum Job {
     /// A request that a hook holds back.
     Request(Bytes, Context),
-    Fetch(Box<api::fetch::Pending>, Context, Option<Action>),
+    /// A request that is not answered yet.
+    Wait(Pending, Context, Option<Action>),
     /// An answer that a hook holds back.
     Reply(Bytes),
 }
@@ -109,6 +112,8 @@ pub(crate) struct Core {
     parked: BTreeMap<u64, (Instant, Job)>,
     /// Connections with a fetch parked on a partition.
     watchers: BTreeMap<(Uuid, i32), BTreeSet<u64>>,
+    /// What parked members of classic groups are to be told, by connection.
+    replies: BTreeMap<u64, Reply>,
     woken: BTreeSet<u64>,
     started: Instant,
     started_unix_ms: i64,
@@ -140,6 +145,7 @@ impl Core {
             retention_due,
             parked: BTreeMap::new(),
             watchers: BTreeMap::new(),
+            replies: BTreeMap::new(),
             woken: BTreeSet::new(),
             started: now,
             started_unix_ms: unix_ms,
@@ -171,6 +177,7 @@ impl Core {
             api,
             version: header.request_api_version,
             correlation_id: header.correlation_id,
+            client_id: header.client_id.as_ref().map(ToString::to_string).unwrap_or_default(),
             fault: None,
         };
         match action {
@@ -191,9 +198,9 @@ impl Core {
         self.keep_retention(now);
         let Some((until, job)) = self.parked.remove(&origin.connection) else { return Outcome::Silent };
         match job {
-            Job::Fetch(pending, mut context, after) => {
+            Job::Wait(pending, mut context, after) => {
                 context.now = now;
-                let answer = api::fetch::resume(self, &context, pending, until);
+                let answer = api::resume(self, &context, pending, until);
                 self.finish(&context, answer, after)
             }
             job if now < until => self.park(until, origin, job),
@@ -208,6 +215,7 @@ impl Core {
     /// Forgets a connection that is closed.
     pub(crate) fn disconnected(&mut self, connection: u64) {
         self.parked.remove(&connection);
+        self.replies.remove(&connection);
         self.woken.remove(&connection);
         for waiting in self.watchers.values_mut() {
             waiting.remove(&connection);
@@ -228,6 +236,37 @@ impl Core {
 
     pub(crate) fn watch(&mut self, connection: u64, topic: Uuid, partition: i32) {
         self.watchers.entry((topic, partition)).or_default().insert(connection);
+    }
+
+    /// A group at that time: what was due before has happened, and whoever waited for it is woken.
+    pub(crate) fn group(&mut self, id: &str, now: Instant) -> Option<&mut Group> {
+        let coordinator = api::find_coordinator::coordinator_of(self, id);
+        let (_, session_timeout) = self.configs.group_times(id);
+        let group = self.groups.get_mut(id)?;
+        if let Some(broker) = coordinator {
+            group.coordinated_by(broker, session_timeout, now);
+        }
+        group.expire(now);
+        self.deliver(id, None);
+        self.groups.get_mut(id)
+    }
+
+    /// Hands out what a classic group has to tell those that wait on their connections, or are `served` right now, and
+    /// wakes those that may wait less than they were told.
+    pub(crate) fn deliver(&mut self, id: &str, served: Option<u64>) {
+        let Some(classic) = self.groups.get_mut(id).and_then(Group::classic_mut) else { return };
+        for (connection, reply) in classic.take_replies() {
+            if served == Some(connection) || self.parked.contains_key(&connection) {
+                self.replies.insert(connection, reply);
+                self.woken.insert(connection);
+            }
+        }
+        self.woken.extend(classic.take_called());
+    }
+
+    /// What a parked member of a classic group is to be told.
+    pub(crate) fn take_reply(&mut self, connection: u64) -> Option<Reply> {
+        self.replies.remove(&connection)
     }
 
     pub(crate) fn request_count(&self, api: Api) -> u64 {
@@ -350,6 +389,7 @@ impl Core {
     pub(crate) fn stop_broker(&mut self, id: i32) {
         if let Some(broker) = self.brokers.get_mut(&id).filter(|broker| broker.up) {
             broker.up = false;
+            self.groups.values_mut().for_each(|group| group.broker_down(id));
             self.sessions.forget_broker(id);
             let moved = self.topics.broker_down(id);
             self.wake_all(&moved);
@@ -381,7 +421,7 @@ impl Core {
         let frame = match answer {
             Answer::Frame(frame) => frame,
             Answer::Park(pending, until) => {
-                return self.park(until, context.origin, Job::Fetch(pending, context.clone(), after));
+                return self.park(until, context.origin, Job::Wait(pending, context.clone(), after));
             }
             Answer::Silent => return Outcome::Silent,
             Answer::Close => return Outcome::Close,

@@ -268,8 +268,15 @@ impl MockCluster {
     }
 
     /// Makes a broker the coordinator of a group, for as long as it is up.
+    ///
+    /// The new one knows what was written down: sessions begin anew, and a generation that was not complete is as if it
+    /// had never begun.
     pub fn move_coordinator(&self, group: &str, broker: i32) {
-        self.shared().with_core(|core| core.coordinators.insert(group.to_owned(), broker));
+        let now = clock::now();
+        self.shared().with_core(|core| {
+            core.coordinators.insert(group.to_owned(), broker);
+            let _ = core.group(group, now);
+        });
     }
 
     /// Stops a broker: its connections are cut, new ones are refused, and its partitions go to other replicas.
@@ -393,18 +400,19 @@ impl MockCluster {
     /// A member whose session is over stays in the list until the next request of the group.
     pub fn assignments(&self, group: &str) -> BTreeMap<String, Vec<(String, i32)>> {
         self.shared().with_core(|core| {
-            let Some(found) = core.groups.get(group) else { return BTreeMap::new() };
-            let named =
-                |(topic, index): &(uuid::Uuid, i32)| Some((core.topics.name_of(*topic)?.to_owned(), *index));
-            let members = found.assignments();
-            members.map(|(id, held)| (id.to_owned(), held.iter().filter_map(named).collect())).collect()
+            core.groups.get(group).map(|found| found.assignments(&core.topics)).unwrap_or_default()
         })
     }
 
     /// Takes a member out of its group, as the end of its session does; its next heartbeat meets UNKNOWN_MEMBER_ID.
     /// Whether it was there.
     pub fn expel_member(&self, group: &str, member_id: &str) -> bool {
-        self.shared().with_core(|core| core.groups.get_mut(group).is_some_and(|group| group.expel(member_id)))
+        let now = clock::now();
+        self.shared().with_core(|core| {
+            let was_there = core.group(group, now).is_some_and(|group| group.expel(member_id, now));
+            core.deliver(group, None);
+            was_there
+        })
     }
 
     fn stored(&self, topic: &str, partition: i32) -> Vec<Stored> {

@@ -1,6 +1,7 @@
 //! What a mock cluster is started with.
 
 use super::api::Api;
+use super::group::classic::Rules;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) heartbeat_interval_min: Duration,
     pub(crate) session_timeout: Duration,
     pub(crate) session_timeout_min: Duration,
+    /// What classic groups are held to.
+    pub(crate) classic: Rules,
     pub(crate) fetch_sessions_max: usize,
     pub(crate) producer_id_expiration: Duration,
     pub(crate) unsorted_aborted_transactions: bool,
@@ -50,6 +53,12 @@ impl Default for Settings {
             heartbeat_interval_min: Duration::from_secs(5),
             session_timeout: Duration::from_secs(45),
             session_timeout_min: Duration::from_secs(45),
+            classic: Rules {
+                initial_delay: Duration::from_secs(3),
+                max_size: usize::MAX,
+                session_min: Duration::from_secs(6),
+                session_max: Duration::from_secs(1800),
+            },
             fetch_sessions_max: 1000,
             producer_id_expiration: Duration::from_secs(24 * 3600),
             unsorted_aborted_transactions: false,

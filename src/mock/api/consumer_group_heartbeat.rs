@@ -9,8 +9,9 @@ use super::find_coordinator::check_coordinator;
 use super::text;
 use crate::error::ErrorCode;
 use crate::mock::core::{Context, Core};
+use crate::mock::group::Group;
 use crate::mock::group::assign::Tp;
-use crate::mock::group::{AWAY, Beat, Pulse};
+use crate::mock::group::consumer::{AWAY, Beat, Pulse};
 use crate::mock::hooks::When;
 use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
@@ -64,6 +65,7 @@ fn beat(
         member_id,
         epoch: request.member_epoch,
         instance_id: request.instance_id.as_ref().map(ToString::to_string),
+        client_id: context.client_id.clone(),
         rebalance_timeout_ms: request.rebalance_timeout_ms,
         topics: request
             .subscribed_topic_names
@@ -72,10 +74,15 @@ fn beat(
         owned: request.topic_partitions.as_ref().map(owned),
     };
     let (_, session_timeout) = core.configs.group_times(group_id);
+    let rules = core.settings.classic;
     if beat.epoch == 0 {
-        core.groups.entry(group_id.to_owned()).or_default();
+        core.groups.entry(group_id.to_owned()).or_insert_with(|| Group::new(rules));
     }
-    let group = core.groups.get_mut(group_id).ok_or(plain(ErrorCode::GROUP_ID_NOT_FOUND))?;
+    core.group(group_id, context.now).ok_or(plain(ErrorCode::GROUP_ID_NOT_FOUND))?;
+    let group = core.groups.get_mut(group_id);
+    let group =
+        group.and_then(|group| if beat.epoch == 0 { group.as_consumer() } else { group.consumer_mut() });
+    let group = group.ok_or(plain(ErrorCode::GROUP_ID_NOT_FOUND))?;
     group.heartbeat(&beat, &core.topics, session_timeout, context.now).map_err(plain)
 }
 

@@ -27,8 +27,7 @@ pub(crate) fn handle(
 
 fn delete(core: &mut Core, context: &Context, group_id: &str) -> Result<(), ErrorCode> {
     check_coordinator(core, context, group_id)?;
-    let group = core.groups.get_mut(group_id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
-    group.expire(context.now);
+    let group = core.group(group_id, context.now).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
     if !group.is_empty() {
         return Err(ErrorCode::NON_EMPTY_GROUP);
     }

@@ -106,7 +106,7 @@ fn park(core: &mut Core, context: &Context, pending: Box<Pending>, until: std::t
             core.watch(context.origin.connection, id, wanted.index);
         }
     }
-    Answer::Park(pending, until)
+    Answer::Park(super::Pending::Fetch(pending), until)
 }
 
 fn refused(context: &Context, code: ErrorCode) -> Answer {

@@ -1,26 +1,35 @@
 //! The APIs, one file each: which versions are there, and who answers.
 
 pub(crate) mod api_versions;
+pub(crate) mod classic;
+pub(crate) mod consumer_group_describe;
 pub(crate) mod consumer_group_heartbeat;
 pub(crate) mod create_topics;
 pub(crate) mod delete_groups;
 pub(crate) mod delete_topics;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
+pub(crate) mod describe_groups;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
+pub(crate) mod heartbeat;
 pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
+pub(crate) mod join_group;
+pub(crate) mod leave_group;
+pub(crate) mod list_groups;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
 pub(crate) mod offset_commit;
 pub(crate) mod offset_fetch;
 pub(crate) mod produce;
+pub(crate) mod sync_group;
 
 use super::core::{Answer, Context, Core, with_length};
 use bytes::{BufMut, Bytes};
 use kafka_protocol::messages::{ApiKey, TopicName};
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Request, StrBytes};
+use std::time::Instant;
 
 /// A kind of request that the mock answers, by Kafka's name and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +50,18 @@ pub enum Api {
     OffsetFetch = 9,
     /// Tells a group's coordinator.
     FindCoordinator = 10,
+    /// Comes into a group of the classic protocol.
+    JoinGroup = 11,
+    /// Stays in a group of the classic protocol.
+    Heartbeat = 12,
+    /// Takes members out of a group of the classic protocol.
+    LeaveGroup = 13,
+    /// Gives out the assignments of a group of the classic protocol.
+    SyncGroup = 14,
+    /// Tells the members of groups of the classic protocol.
+    DescribeGroups = 15,
+    /// Tells the groups that a broker coordinates.
+    ListGroups = 16,
     /// Tells the versions of all APIs.
     ApiVersions = 18,
     /// Creates topics.
@@ -59,6 +80,8 @@ pub enum Api {
     DescribeCluster = 60,
     /// Membership of a group (KIP-848).
     ConsumerGroupHeartbeat = 68,
+    /// Tells the members of groups of KIP-848.
+    ConsumerGroupDescribe = 69,
 }
 
 impl Api {
@@ -71,6 +94,12 @@ impl Api {
         Self::OffsetCommit,
         Self::OffsetFetch,
         Self::FindCoordinator,
+        Self::JoinGroup,
+        Self::Heartbeat,
+        Self::LeaveGroup,
+        Self::SyncGroup,
+        Self::DescribeGroups,
+        Self::ListGroups,
         Self::ApiVersions,
         Self::CreateTopics,
         Self::DeleteTopics,
@@ -80,6 +109,7 @@ impl Api {
         Self::IncrementalAlterConfigs,
         Self::DescribeCluster,
         Self::ConsumerGroupHeartbeat,
+        Self::ConsumerGroupDescribe,
     ];
 
     /// Kafka's number.
@@ -103,6 +133,12 @@ impl Api {
             Self::OffsetCommit => (2, 9),
             Self::OffsetFetch => (1, 9),
             Self::FindCoordinator => (0, 6),
+            Self::JoinGroup => (0, 9),
+            Self::Heartbeat => (0, 4),
+            Self::LeaveGroup => (0, 5),
+            Self::SyncGroup => (0, 5),
+            Self::DescribeGroups => (0, 6),
+            Self::ListGroups => (0, 5),
             Self::ApiVersions => (0, 4),
             Self::CreateTopics => (2, 7),
             Self::DeleteTopics => (1, 6),
@@ -112,6 +148,7 @@ impl Api {
             Self::IncrementalAlterConfigs => (0, 1),
             Self::DescribeCluster => (0, 2),
             Self::ConsumerGroupHeartbeat => (0, 1),
+            Self::ConsumerGroupDescribe => (0, 1),
         }
     }
 }
@@ -133,6 +170,12 @@ pub(crate) fn serve(core: &mut Core, context: &Context, body: Bytes) -> Answer {
         Api::OffsetCommit => answer(core, context, body, offset_commit::handle),
         Api::OffsetFetch => answer(core, context, body, offset_fetch::handle),
         Api::FindCoordinator => answer(core, context, body, find_coordinator::handle),
+        Api::JoinGroup => join_group::serve(core, context, body),
+        Api::Heartbeat => answer(core, context, body, heartbeat::handle),
+        Api::LeaveGroup => answer(core, context, body, leave_group::handle),
+        Api::SyncGroup => sync_group::serve(core, context, body),
+        Api::DescribeGroups => answer(core, context, body, describe_groups::handle),
+        Api::ListGroups => answer(core, context, body, list_groups::handle),
         Api::ApiVersions => answer(core, context, body, api_versions::handle),
         Api::CreateTopics => answer(core, context, body, create_topics::handle),
         Api::DeleteTopics => answer(core, context, body, delete_topics::handle),
@@ -142,6 +185,22 @@ pub(crate) fn serve(core: &mut Core, context: &Context, body: Bytes) -> Answer {
         Api::IncrementalAlterConfigs => answer(core, context, body, incremental_alter_configs::handle),
         Api::DescribeCluster => answer(core, context, body, describe_cluster::handle),
         Api::ConsumerGroupHeartbeat => answer(core, context, body, consumer_group_heartbeat::handle),
+        Api::ConsumerGroupDescribe => answer(core, context, body, consumer_group_describe::handle),
+    }
+}
+
+/// A request that waits, and what it waits for.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    Fetch(Box<fetch::Pending>),
+    Group(classic::Waiting),
+}
+
+/// Goes on with a request that waited: it was woken, or `until` has come.
+pub(crate) fn resume(core: &mut Core, context: &Context, pending: Pending, until: Instant) -> Answer {
+    match pending {
+        Pending::Fetch(pending) => fetch::resume(core, context, pending, until),
+        Pending::Group(waiting) => classic::resume(core, context, waiting),
     }
 }
 

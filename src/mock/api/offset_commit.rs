@@ -1,6 +1,7 @@
 //! OffsetCommit (8), v2 to v9.
 //!
 //! * v6: leader epochs. v9: member epochs (KIP-848); a member of such a group must not use a version below.
+//! * v7: static members. A member of the classic protocol states its generation in place of an epoch.
 //! * A group without members takes commits from anybody who states a negative epoch.
 
 use super::find_coordinator::check_coordinator;
@@ -49,13 +50,12 @@ fn check(core: &mut Core, context: &Context, request: &OffsetCommitRequest) -> R
     }
     check_coordinator(core, context, group_id)?;
     let epoch = request.generation_id_or_member_epoch;
-    match core.groups.get_mut(group_id) {
-        Some(group) => {
-            group.expire(context.now);
-            group.check_commit(&request.member_id, epoch, context.version)
-        }
+    let rules = core.settings.classic;
+    let instance = request.group_instance_id.as_deref();
+    match core.group(group_id, context.now) {
+        Some(group) => group.check_commit(&request.member_id, instance, epoch, context.version),
         None if epoch < 0 => {
-            core.groups.insert(group_id.to_owned(), Group::default());
+            core.groups.insert(group_id.to_owned(), Group::new(rules));
             Ok(())
         }
         None if context.version >= 9 => Err(ErrorCode::GROUP_ID_NOT_FOUND),

@@ -96,14 +96,9 @@ fn offsets(
     }
     check_coordinator(core, context, group_id)?;
     let mut committed = BTreeMap::new();
-    match core.groups.get_mut(group_id) {
-        Some(group) => {
-            group.expire(context.now);
-            group.check_fetch(member_id, epoch)?;
-            committed.clone_from(&group.offsets);
-        }
-        None if member_id.is_some() && epoch >= 0 => return Err(ErrorCode::UNKNOWN_MEMBER_ID),
-        None => {}
+    if let Some(group) = core.group(group_id, context.now) {
+        group.check_fetch(member_id, epoch)?;
+        committed.clone_from(&group.offsets);
     }
     let mut wanted = Asked::new();
     match asked {

@@ -24,6 +24,7 @@ pub(crate) enum State {
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
     pub(crate) instance_id: Option<String>,
+    pub(crate) client_id: String,
     pub(crate) epoch: i32,
     pub(crate) previous_epoch: i32,
     pub(crate) topics: BTreeSet<String>,
@@ -41,6 +42,7 @@ impl Member {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             instance_id: None,
+            client_id: String::new(),
             epoch: 0,
             previous_epoch: -1,
             topics: BTreeSet::new(),
@@ -59,6 +61,11 @@ impl Member {
 
     pub(crate) fn holds(&self, tp: &Tp) -> bool {
         self.assigned.contains(tp) || self.revoking.contains(tp)
+    }
+
+    /// Whether it has all of the target of that epoch and nothing else.
+    pub(crate) fn is_settled(&self, target_epoch: i32) -> bool {
+        self.state == State::Stable && self.epoch == target_epoch
     }
 
     /// Takes one step towards `target`. `owned` is what the member says it owns (`None`: it did not say), `is_free`
@@ -94,10 +101,9 @@ impl Member {
     }
 
     fn enter(&mut self, epoch: i32, state: State) {
-        if epoch != self.epoch {
-            self.previous_epoch = self.epoch;
-            self.epoch = epoch;
-        }
+        // Kafka notes the epoch before also where it stays the same: the one before that is then fenced.
+        self.previous_epoch = self.epoch;
+        self.epoch = epoch;
         self.state = state;
     }
 }

@@ -1,20 +1,19 @@
-//! A consumer group (KIP-848): members, the epochs that fence them, and the offsets they commit.
+//! A group: its members, of one protocol or the other, and the offsets they commit.
 //!
-//! Invariant: a partition is told to a new owner only once the old one no longer lists it, or was taken out.
-//! Deadlines are looked at when a request comes, so no timer is needed: nobody can see the difference.
-//!
-//! Not there: the classic protocol and subscriptions by regular expression.
+//! Invariant: a group changes its protocol only while it has no members; its offsets stay.
 
 pub(crate) mod assign;
+pub(crate) mod classic;
+pub(crate) mod consumer;
+mod embedded;
 mod member;
 
 use super::topics::Topics;
 use crate::error::ErrorCode;
-use assign::{Assignment, Tp, assign};
-use member::Member;
-use std::collections::{BTreeMap, BTreeSet};
+use classic::{ClassicGroup, Rules, State};
+use consumer::ConsumerGroup;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use uuid::Uuid;
 
 /// A committed offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,232 +23,149 @@ pub(crate) struct Committed {
     pub(crate) metadata: String,
 }
 
-/// A heartbeat's request, as far as the group looks at it.
-#[derive(Debug, Default)]
-pub(crate) struct Beat {
-    pub(crate) member_id: String,
-    pub(crate) epoch: i32,
-    pub(crate) instance_id: Option<String>,
-    pub(crate) rebalance_timeout_ms: i32,
-    pub(crate) topics: Option<BTreeSet<String>>,
-    pub(crate) owned: Option<BTreeSet<Tp>>,
-}
-
-/// A heartbeat's answer.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Pulse {
-    pub(crate) member_id: String,
-    pub(crate) epoch: i32,
-    /// `None`: as told before.
-    pub(crate) assigned: Option<BTreeSet<Tp>>,
-}
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Group {
-    /// Rises whenever members, their topics or the topics' partitions change.
-    epoch: i32,
-    /// The epoch that the target was made for.
-    target_epoch: i32,
-    target: Assignment,
-    members: BTreeMap<String, Member>,
-    /// The topics read and their partition counts, as the target knows them.
-    topics: BTreeMap<Uuid, i32>,
     pub(crate) offsets: BTreeMap<(String, i32), Committed>,
+    pub(crate) members: Members,
+    /// The broker that coordinates it, as far as it has heard.
+    coordinator: Option<i32>,
+}
+
+/// The members, by the protocol that they speak.
+#[derive(Debug)]
+pub(crate) enum Members {
+    /// KIP-848.
+    Consumer(ConsumerGroup),
+    /// JoinGroup and SyncGroup; also what has offsets only.
+    Classic(ClassicGroup),
 }
 
 impl Group {
-    /// Takes out the members whose time is over.
+    /// A group without members.
+    pub(crate) const fn new(rules: Rules) -> Self {
+        Self {
+            offsets: BTreeMap::new(),
+            members: Members::Classic(ClassicGroup::new(rules)),
+            coordinator: None,
+        }
+    }
+
+    /// Takes out the members whose time is over, and lets happen what else was due.
     pub(crate) fn expire(&mut self, now: Instant) {
-        let before = self.members.len();
-        self.members.retain(|_, member| !member.is_over(now));
-        if self.members.len() < before {
-            self.epoch += 1;
+        match &mut self.members {
+            Members::Consumer(group) => group.expire(now),
+            Members::Classic(group) => group.tick(now),
+        }
+    }
+
+    /// Hears which broker coordinates it. Another one, or the same after a stop, knows only what was written down.
+    pub(crate) fn coordinated_by(&mut self, broker: i32, session_timeout: Duration, now: Instant) {
+        let is_moved = self.coordinator.is_some_and(|before| before != broker);
+        self.coordinator = Some(broker);
+        match &mut self.members {
+            Members::Consumer(group) if is_moved => group.reload(session_timeout, now),
+            Members::Classic(group) if is_moved => group.reload(now),
+            Members::Consumer(_) | Members::Classic(_) => {}
+        }
+    }
+
+    /// Hears that a broker has stopped.
+    pub(crate) fn broker_down(&mut self, broker: i32) {
+        if self.coordinator == Some(broker) {
+            self.coordinator = Some(NOBODY);
         }
     }
 
     /// Takes a member out. Whether it was there.
-    pub(crate) fn expel(&mut self, member_id: &str) -> bool {
-        let was_there = self.members.remove(member_id).is_some();
-        if was_there {
-            self.epoch += 1;
+    pub(crate) fn expel(&mut self, member_id: &str, now: Instant) -> bool {
+        match &mut self.members {
+            Members::Consumer(group) => group.expel(member_id),
+            Members::Classic(group) => group.expel(member_id, now),
         }
-        was_there
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        match &self.members {
+            Members::Consumer(group) => group.is_empty(),
+            Members::Classic(group) => group.state() == State::Empty,
+        }
     }
 
-    /// The members' ids and their assignments.
-    pub(crate) fn assignments(&self) -> impl Iterator<Item = (&str, &BTreeSet<Tp>)> {
-        self.members.iter().map(|(id, member)| (id.as_str(), &member.assigned))
+    /// The group as one of the classic protocol; an empty one becomes one.
+    pub(crate) fn as_classic(&mut self, rules: Rules) -> Option<&mut ClassicGroup> {
+        if self.is_empty() && matches!(self.members, Members::Consumer(_)) {
+            self.members = Members::Classic(ClassicGroup::new(rules));
+        }
+        self.classic_mut()
     }
 
-    /// Takes a heartbeat in, a first or a last one among them.
-    pub(crate) fn heartbeat(
-        &mut self,
-        beat: &Beat,
-        topics: &Topics,
-        session_timeout: Duration,
-        now: Instant,
-    ) -> Result<Pulse, ErrorCode> {
-        self.expire(now);
-        if beat.epoch < 0 {
-            return self.leave(beat, session_timeout, now);
+    /// The group as one of KIP-848; an empty one becomes one.
+    pub(crate) fn as_consumer(&mut self) -> Option<&mut ConsumerGroup> {
+        if self.is_empty() && matches!(self.members, Members::Classic(_)) {
+            self.members = Members::Consumer(ConsumerGroup::default());
         }
-        let mut member = self.admit(beat, now)?;
-        let is_new_topics = beat.topics.as_ref().is_some_and(|topics| *topics != member.topics);
-        if let (true, Some(wanted)) = (is_new_topics, &beat.topics) {
-            member.topics.clone_from(wanted);
-        }
-        if let Ok(ms) = u64::try_from(beat.rebalance_timeout_ms) {
-            member.rebalance_timeout = Duration::from_millis(ms);
-        }
-        member.session_ends = now + session_timeout;
-        let told_before = member.assigned.clone();
-        let is_new = self.members.insert(beat.member_id.clone(), member).is_none();
-        if is_new && !self.target.contains_key(&beat.member_id) || is_new_topics {
-            self.epoch += 1;
-        }
-        self.retarget(topics);
-        self.reconcile(beat, now);
-        let member = self.members.get(&beat.member_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
-        let is_full = beat.epoch == 0
-            || (beat.rebalance_timeout_ms != -1 && beat.topics.is_some() && beat.owned.is_some());
-        let is_told = is_full || member.assigned != told_before;
-        Ok(Pulse {
-            member_id: beat.member_id.clone(),
-            epoch: member.epoch,
-            assigned: is_told.then(|| member.assigned.clone()),
-        })
+        self.consumer_mut()
     }
 
-    /// Whether a commit of that member and epoch may be taken.
-    pub(crate) fn check_commit(&self, member_id: &str, epoch: i32, version: i16) -> Result<(), ErrorCode> {
-        if epoch < 0 && self.members.is_empty() {
-            return Ok(());
+    pub(crate) const fn classic_mut(&mut self) -> Option<&mut ClassicGroup> {
+        match &mut self.members {
+            Members::Classic(group) => Some(group),
+            Members::Consumer(_) => None,
         }
-        let member = self.members.get(member_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
-        if version < 9 {
-            return Err(ErrorCode::UNSUPPORTED_VERSION);
-        }
-        if member.epoch == epoch { Ok(()) } else { Err(ErrorCode::STALE_MEMBER_EPOCH) }
     }
 
-    /// Whether that member may read offsets under that epoch.
+    pub(crate) const fn consumer_mut(&mut self) -> Option<&mut ConsumerGroup> {
+        match &mut self.members {
+            Members::Consumer(group) => Some(group),
+            Members::Classic(_) => None,
+        }
+    }
+
+    /// The partitions that each member has, as (topic, partition).
+    pub(crate) fn assignments(&self, topics: &Topics) -> BTreeMap<String, Vec<(String, i32)>> {
+        match &self.members {
+            Members::Consumer(group) => {
+                let named = |(topic, index): &assign::Tp| Some((topics.name_of(*topic)?.to_owned(), *index));
+                let held = group.members().map(|(id, member)| (id, &member.assigned));
+                held.map(|(id, held)| (id.to_owned(), held.iter().filter_map(named).collect())).collect()
+            }
+            Members::Classic(group) => group
+                .members()
+                .map(|(id, member)| (id.to_owned(), embedded::assignment(&member.assignment)))
+                .collect(),
+        }
+    }
+
+    /// Whether a commit of that member and epoch or generation may be taken.
+    pub(crate) fn check_commit(
+        &self,
+        member_id: &str,
+        instance_id: Option<&str>,
+        epoch: i32,
+        version: i16,
+    ) -> Result<(), ErrorCode> {
+        match &self.members {
+            Members::Consumer(group) => group.check_commit(member_id, epoch, version),
+            Members::Classic(group) => group.check_commit(member_id, instance_id, epoch),
+        }
+    }
+
+    /// Whether that member may read offsets under that epoch; in a classic group everybody may.
     pub(crate) fn check_fetch(&self, member_id: Option<&str>, epoch: i32) -> Result<(), ErrorCode> {
-        let Some(member_id) = member_id.filter(|_| epoch >= 0) else { return Ok(()) };
-        let member = self.members.get(member_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
-        if member.epoch == epoch { Ok(()) } else { Err(ErrorCode::STALE_MEMBER_EPOCH) }
-    }
-
-    /// The member that a heartbeat is of, or why there is none.
-    fn admit(&mut self, beat: &Beat, now: Instant) -> Result<Member, ErrorCode> {
-        if let Some(instance) = &beat.instance_id {
-            return self.admit_static(beat, instance, now);
-        }
-        match self.members.get(&beat.member_id) {
-            None if beat.epoch == 0 => Ok(Member::new(now)),
-            None => Err(ErrorCode::UNKNOWN_MEMBER_ID),
-            Some(member) => {
-                check_epoch(member, beat)?;
-                Ok(member.clone())
-            }
+        match &self.members {
+            Members::Consumer(group) => group.check_fetch(member_id, epoch),
+            Members::Classic(_) => Ok(()),
         }
     }
 
-    fn admit_static(&mut self, beat: &Beat, instance: &str, now: Instant) -> Result<Member, ErrorCode> {
-        let of_instance = |member: &Member| member.instance_id.as_deref() == Some(instance);
-        let known = self.members.iter().find(|(_, member)| of_instance(member));
-        let Some((id, member)) = known.map(|(id, member)| (id.clone(), member.clone())) else {
-            let fresh = Member { instance_id: Some(instance.to_owned()), ..Member::new(now) };
-            return if beat.epoch == 0 { Ok(fresh) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) };
-        };
-        if beat.epoch == 0 && id != beat.member_id {
-            if member.epoch != AWAY {
-                return Err(ErrorCode::UNRELEASED_INSTANCE_ID);
-            }
-            // The instance is back under another id and takes over what it had.
-            self.members.remove(&id);
-            if let Some(target) = self.target.remove(&id) {
-                self.target.insert(beat.member_id.clone(), target);
-            }
-            return Ok(Member { epoch: 0, previous_epoch: 0, ..member });
+    /// The state that ListGroups tells.
+    pub(crate) fn state(&self) -> &'static str {
+        match &self.members {
+            Members::Consumer(group) => group.state(),
+            Members::Classic(group) => group.state().name(),
         }
-        if id != beat.member_id {
-            return Err(ErrorCode::FENCED_INSTANCE_ID);
-        }
-        check_epoch(&member, beat)?;
-        Ok(member)
-    }
-
-    /// -1 leaves for good; -2 keeps a static member's place until its session ends.
-    fn leave(&mut self, beat: &Beat, session_timeout: Duration, now: Instant) -> Result<Pulse, ErrorCode> {
-        let member = self.members.get_mut(&beat.member_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
-        if member.instance_id != beat.instance_id {
-            return Err(ErrorCode::FENCED_INSTANCE_ID);
-        }
-        if beat.epoch == AWAY {
-            member.epoch = AWAY;
-            member.session_ends = now + session_timeout;
-        } else {
-            self.expel(&beat.member_id);
-        }
-        Ok(Pulse { member_id: beat.member_id.clone(), epoch: beat.epoch, assigned: None })
-    }
-
-    /// Makes a new target where the old one is out of date.
-    fn retarget(&mut self, topics: &Topics) {
-        let id_of = |name: &String| topics.get(name).map(|topic| topic.id);
-        let readers: BTreeMap<String, BTreeSet<Uuid>> = self
-            .members
-            .iter()
-            .map(|(id, member)| (id.clone(), member.topics.iter().filter_map(id_of).collect()))
-            .collect();
-        let read: BTreeSet<Uuid> = readers.values().flatten().copied().collect();
-        let count = |id: &Uuid| {
-            let topic = topics.by_id(*id)?;
-            Some((*id, i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX)))
-        };
-        let counts: BTreeMap<Uuid, i32> = read.iter().filter_map(count).collect();
-        if counts != self.topics {
-            self.topics = counts;
-            self.epoch = self.epoch.max(self.target_epoch + 1);
-        }
-        if self.epoch > self.target_epoch {
-            self.target = assign(&readers, &self.topics, &self.target);
-            self.target_epoch = self.epoch;
-        }
-    }
-
-    fn reconcile(&mut self, beat: &Beat, now: Instant) {
-        let Some(mut member) = self.members.remove(&beat.member_id) else { return };
-        if beat.epoch == 0 {
-            // It starts afresh and owns nothing, so nothing can be left to revoke.
-            member.revoking.clear();
-            member.revoke_ends = None;
-            member.state = member::State::Waiting;
-        }
-        let nothing = BTreeSet::new();
-        let target = self.target.get(&beat.member_id).unwrap_or(&nothing);
-        let others = &self.members;
-        let is_free = |tp: &Tp| !others.values().any(|other| other.holds(tp));
-        member.reconcile(target, self.target_epoch, beat.owned.as_ref(), is_free, now);
-        self.members.insert(beat.member_id.clone(), member);
     }
 }
 
-/// A member states its present epoch, or, if the last answer was lost, the one before and nothing it does not have;
-/// 0 starts afresh (KAFKA-19233).
-fn check_epoch(member: &Member, beat: &Beat) -> Result<(), ErrorCode> {
-    let lost_answer = beat.epoch == member.previous_epoch
-        && beat.owned.as_ref().is_some_and(|owned| owned.is_subset(&member.assigned));
-    if beat.epoch == member.epoch || beat.epoch == 0 || (beat.epoch < member.epoch && lost_answer) {
-        Ok(())
-    } else {
-        Err(ErrorCode::FENCED_MEMBER_EPOCH)
-    }
-}
-
-/// The epoch of a static member that left for a while.
-pub(crate) const AWAY: i32 = -2;
+/// No broker has this id.
+const NOBODY: i32 = -1;
