@@ -114,6 +114,8 @@ pub(crate) struct Core {
     watchers: BTreeMap<(Uuid, i32), BTreeSet<u64>>,
     /// What parked members of classic groups are to be told, by connection.
     replies: BTreeMap<u64, Reply>,
+    /// The connection whose request is worked on.
+    served: u64,
     woken: BTreeSet<u64>,
     started: Instant,
     started_unix_ms: i64,
@@ -146,6 +148,7 @@ impl Core {
             parked: BTreeMap::new(),
             watchers: BTreeMap::new(),
             replies: BTreeMap::new(),
+            served: 0,
             woken: BTreeSet::new(),
             started: now,
             started_unix_ms: unix_ms,
@@ -154,6 +157,7 @@ impl Core {
 
     /// Takes a request's frame, its length taken off.
     pub(crate) fn handle(&mut self, now: Instant, origin: Origin, frame: Bytes) -> Outcome {
+        self.served = origin.connection;
         self.keep_retention(now);
         let mut body = frame;
         if body.len() < 8 {
@@ -195,6 +199,7 @@ impl Core {
 
     /// Goes on with what a connection is parked on: it was woken, or its time has come.
     pub(crate) fn resume(&mut self, now: Instant, origin: Origin) -> Outcome {
+        self.served = origin.connection;
         self.keep_retention(now);
         let Some((until, job)) = self.parked.remove(&origin.connection) else { return Outcome::Silent };
         match job {
@@ -247,16 +252,16 @@ impl Core {
             group.coordinated_by(broker, session_timeout, now);
         }
         group.expire(now);
-        self.deliver(id, None);
+        self.deliver(id);
         self.groups.get_mut(id)
     }
 
-    /// Hands out what a classic group has to tell those that wait on their connections, or are `served` right now, and
-    /// wakes those that may wait less than they were told.
-    pub(crate) fn deliver(&mut self, id: &str, served: Option<u64>) {
+    /// Hands out what a classic group has to tell those that wait on their connections, and wakes those that may wait
+    /// less than they were told.
+    pub(crate) fn deliver(&mut self, id: &str) {
         let Some(classic) = self.groups.get_mut(id).and_then(Group::classic_mut) else { return };
         for (connection, reply) in classic.take_replies() {
-            if served == Some(connection) || self.parked.contains_key(&connection) {
+            if self.served == connection || self.parked.contains_key(&connection) {
                 self.replies.insert(connection, reply);
                 self.woken.insert(connection);
             }

@@ -410,7 +410,7 @@ impl MockCluster {
         let now = clock::now();
         self.shared().with_core(|core| {
             let was_there = core.group(group, now).is_some_and(|group| group.expel(member_id, now));
-            core.deliver(group, None);
+            core.deliver(group);
             was_there
         })
     }

@@ -5,11 +5,17 @@
 //! Kafka client and tools such as `kcat` can use, and pipes in memory ([`MockClusterBuilder::start_in_memory`]).
 //! Time is Tokio's, so under a paused runtime a test waits for nothing.
 //!
-//! It answers as Kafka 4.1 does: leaders with epochs, idempotent producers, fetch sessions and long polls, the
-//! groups of KIP-848, topics and their configs. [`MockCluster::on`] forges, delays or drops any answer.
+//! It answers as Kafka 4.1 does: leaders with epochs, idempotent producers, fetch sessions and long polls, groups of
+//! KIP-848 and of the classic protocol, topics and their configs. [`MockCluster::on`] forges, delays or drops any
+//! answer.
+//!
+//! A group speaks one protocol at a time, as with `group.consumer.migration.policy=disabled`: while it has members of
+//! one, those of the other are refused (GROUP_ID_NOT_FOUND, or INCONSISTENT_GROUP_PROTOCOL for JoinGroup); once it is
+//! empty, either may begin it anew, and its offsets stay. An empty classic group waits 3 s for more members before its
+//! first generation, as Kafka does; [`MockClusterBuilder::initial_rebalance_delay`] makes that shorter.
 //!
 //! It is no broker to keep data in: logs live in memory and nothing expires, all replicas are in step at once, and
-//! there is no authentication, no transactions, no compaction, no classic group protocol and no quota.
+//! there is no authentication, no transactions, no compaction and no quota.
 //!
 //! # Examples
 //!

@@ -15,7 +15,7 @@ pub(crate) struct Waiting {
 
 /// Answers a request with what its group tells it, or parks it.
 pub(crate) fn settle(core: &mut Core, context: &Context, waiting: Waiting) -> Answer {
-    core.deliver(&waiting.group, Some(context.origin.connection));
+    core.deliver(&waiting.group);
     if let Some(reply) = core.take_reply(context.origin.connection) {
         return told(context, reply);
     }

@@ -62,6 +62,6 @@ fn leave(
         })
         .collect();
     let results = group.leave(&named, context.now);
-    core.deliver(group_id, None);
+    core.deliver(group_id);
     Ok(results.into_iter().map(|result| result.err().unwrap_or(ErrorCode::NONE)).collect())
 }

@@ -1,5 +1,6 @@
 //! The core, asked as a client asks: requests are encoded by `kafka-protocol`, answers decoded by it.
 
+mod classic_groups;
 mod cleaning;
 mod fronts;
 mod groups;

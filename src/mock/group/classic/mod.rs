@@ -124,6 +124,11 @@ impl ClassicGroup {
         self.protocol.as_deref()
     }
 
+    #[cfg(test)]
+    pub(crate) fn leader(&self) -> Option<&str> {
+        self.leader.as_deref()
+    }
+
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &Member)> {
         self.members.iter().map(|(id, member)| (id.as_str(), member))
     }
