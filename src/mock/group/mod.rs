@@ -37,15 +37,15 @@ pub(crate) enum Members {
     /// KIP-848.
     Consumer(ConsumerGroup),
     /// JoinGroup and SyncGroup; also what has offsets only.
-    Classic(ClassicGroup),
+    Classic(Box<ClassicGroup>),
 }
 
 impl Group {
     /// A group without members.
-    pub(crate) const fn new(rules: Rules) -> Self {
+    pub(crate) fn new(rules: Rules) -> Self {
         Self {
             offsets: BTreeMap::new(),
-            members: Members::Classic(ClassicGroup::new(rules)),
+            members: Members::Classic(Box::new(ClassicGroup::new(rules))),
             coordinator: None,
         }
     }
@@ -94,7 +94,7 @@ impl Group {
     /// The group as one of the classic protocol; an empty one becomes one.
     pub(crate) fn as_classic(&mut self, rules: Rules) -> Option<&mut ClassicGroup> {
         if self.is_empty() && matches!(self.members, Members::Consumer(_)) {
-            self.members = Members::Classic(ClassicGroup::new(rules));
+            self.members = Members::Classic(Box::new(ClassicGroup::new(rules)));
         }
         self.classic_mut()
     }
@@ -107,7 +107,7 @@ impl Group {
         self.consumer_mut()
     }
 
-    pub(crate) const fn classic_mut(&mut self) -> Option<&mut ClassicGroup> {
+    pub(crate) fn classic_mut(&mut self) -> Option<&mut ClassicGroup> {
         match &mut self.members {
             Members::Classic(group) => Some(group),
             Members::Consumer(_) => None,
