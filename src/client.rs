@@ -161,6 +161,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Encrypts all connections, and checks who the brokers are. Default: neither.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: crate::Tls) -> Self {
+        self.connector = Connector::Tls(tls);
+        self
+    }
+
     /// Connects in memory instead of by TCP, to a mock cluster in this process:
     /// [`MockCluster::connector`](crate::mock::MockCluster::connector).
     #[cfg(feature = "mock")]

@@ -300,6 +300,28 @@ pub enum ConnectionError {
         #[source]
         source: Arc<io::Error>,
     },
+    /// The encryption of the connection could not be agreed on; check that the port is one for TLS.
+    #[error("no TLS with {host}:{port}")]
+    Handshake {
+        /// The host, as it was given or as the cluster advertises it.
+        host: Arc<str>,
+        /// The port.
+        port: u16,
+        /// What ended the handshake.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// The broker's certificate is not trusted; check the authorities, the host name and the certificate's dates.
+    #[error("the certificate of {host}:{port} is not trusted")]
+    Untrusted {
+        /// The host, as it was given or as the cluster advertises it.
+        host: Arc<str>,
+        /// The port.
+        port: u16,
+        /// What is wrong with it.
+        #[source]
+        source: Arc<io::Error>,
+    },
     /// The broker's address is not known at present.
     #[error("the cluster does not say where the broker is")]
     NoAddress,
@@ -366,7 +388,7 @@ pub enum ConnectionError {
 impl ConnectionError {
     /// Whether another try, after a pause, may succeed without anything being changed.
     pub const fn is_retriable(&self) -> bool {
-        !matches!(self, Self::Version { .. } | Self::Encode(_) | Self::Shutdown)
+        !matches!(self, Self::Version { .. } | Self::Untrusted { .. } | Self::Encode(_) | Self::Shutdown)
     }
 }
 

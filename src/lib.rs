@@ -20,6 +20,9 @@ pub use consumer::{Consumer, ConsumerRecord};
 pub use producer::{Producer, ProducerRecord};
 pub use wire::compression::{Compression, ParseCompressionError};
 
+#[cfg(feature = "tls")]
+pub use net::tls::{Tls, TlsError};
+
 #[cfg(feature = "mock")]
 pub mod mock;
 

@@ -21,6 +21,14 @@ const fn is_portable<T: Send + Sync + Unpin + 'static>() {}
 const fn is_cloneable<T: Clone>() {}
 const fn is_error<T: Error + Send + Sync + Unpin + 'static>() {}
 
+#[cfg(feature = "tls")]
+#[test]
+fn tls_settings_are_shared_and_their_errors_travel() {
+    is_portable::<craftwire::Tls>();
+    is_cloneable::<craftwire::Tls>();
+    is_error::<craftwire::TlsError>();
+}
+
 #[test]
 fn handles_are_shared_between_tasks() {
     is_portable::<Admin>();

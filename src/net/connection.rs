@@ -47,6 +47,7 @@ pub(crate) struct Connection {
     in_flight: InFlight,
     incoming: BytesMut,
     outgoing: Outgoing,
+    unflushed: bool,
 }
 
 impl Connection {
@@ -67,6 +68,7 @@ impl Connection {
             in_flight: InFlight::default(),
             incoming: BytesMut::new(),
             outgoing: Outgoing::default(),
+            unflushed: false,
         };
         match timeout(within, connection.shake_hands(within)).await {
             Ok(done) => done?,
@@ -216,6 +218,7 @@ impl Connection {
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         while self.outgoing.len() > 0 {
+            self.unflushed = true;
             let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
             let filled = self.outgoing.slices(&mut slices);
             let socket = Pin::new(&mut self.socket);
@@ -224,6 +227,11 @@ impl Connection {
                 Ok(written) => self.outgoing.advance(written),
                 Err(error) => return Poll::Ready(Err(broken(error))),
             }
+        }
+        // What is encrypted may be held back until it is flushed; a plain socket holds nothing back.
+        if self.unflushed {
+            std::task::ready!(Pin::new(&mut self.socket).poll_flush(cx)).map_err(broken)?;
+            self.unflushed = false;
         }
         Poll::Ready(Ok(()))
     }

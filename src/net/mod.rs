@@ -10,6 +10,8 @@ pub(crate) mod entropy;
 pub(crate) mod handshake;
 pub(crate) mod in_flight;
 pub(crate) mod settings;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 pub(crate) mod transport;
 pub(crate) mod waker;
 

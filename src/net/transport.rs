@@ -46,6 +46,8 @@ pub(crate) type MemoryConnect = dyn Fn(&str, u16) -> io::Result<tokio::io::Duple
 #[derive(Clone)]
 pub(crate) enum Connector {
     Tcp,
+    #[cfg(feature = "tls")]
+    Tls(super::tls::Tls),
     /// To a cluster in this process.
     #[cfg(feature = "mock")]
     Memory(Arc<MemoryConnect>),
@@ -58,6 +60,8 @@ impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tcp => "Tcp",
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => "Tls",
             #[cfg(feature = "mock")]
             Self::Memory(_) => "Memory",
             #[cfg(feature = "mock")]
@@ -70,6 +74,8 @@ impl fmt::Debug for Connector {
 #[derive(Debug)]
 pub(crate) enum Transport {
     Tcp(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
     #[cfg(feature = "mock")]
     Memory(Box<dyn ByteStream>),
 }
@@ -102,7 +108,12 @@ impl Connector {
             .await
             .map_err(|_| resolve_error(io::ErrorKind::TimedOut.into()))?
             .map_err(resolve_error)?;
-        self.connect_to_any(&resolved, each).await.map_err(connect_error)
+        let transport = self.connect_to_any(&resolved, each).await.map_err(connect_error)?;
+        match (self, transport) {
+            #[cfg(feature = "tls")]
+            (Self::Tls(tls), Transport::Tcp(stream)) => encrypt(tls, stream, host, port, each).await,
+            (_, transport) => Ok(transport),
+        }
     }
 
     /// All addresses of a name.
@@ -138,6 +149,26 @@ impl Connector {
     }
 }
 
+/// Agrees on the encryption, `within` that time at the most.
+#[cfg(feature = "tls")]
+async fn encrypt(
+    tls: &super::tls::Tls,
+    stream: TcpStream,
+    host: &Arc<str>,
+    port: u16,
+    within: Duration,
+) -> Result<Transport, ConnectionError> {
+    let failed = |error| super::tls::handshake_error(host, port, error);
+    let name = super::tls::server_name(host)
+        .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+    let handshake = tokio_rustls::TlsConnector::from(tls.rustls()).connect(name, stream);
+    let stream = timeout(within, handshake)
+        .await
+        .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
+        .map_err(failed)?;
+    Ok(Transport::Tls(Box::new(stream)))
+}
+
 /// Small requests leave at once, and a peer that vanished is noticed even while nothing is asked.
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
@@ -155,6 +186,8 @@ impl AsyncRead for Transport {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
             #[cfg(feature = "mock")]
             Self::Memory(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
@@ -165,6 +198,8 @@ impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             #[cfg(feature = "mock")]
             Self::Memory(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
@@ -177,6 +212,8 @@ impl AsyncWrite for Transport {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             #[cfg(feature = "mock")]
             Self::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
@@ -189,6 +226,8 @@ impl AsyncWrite for Transport {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
             #[cfg(feature = "mock")]
             Self::Memory(stream) => Pin::new(stream).poll_flush(cx),
         }
@@ -197,6 +236,8 @@ impl AsyncWrite for Transport {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             #[cfg(feature = "mock")]
             Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
         }

@@ -33,6 +33,7 @@
 
 mod archive;
 mod builder;
+mod certificate;
 mod cluster;
 mod distribution;
 mod eventually;
@@ -49,6 +50,7 @@ mod skip;
 mod supervisor;
 
 pub use builder::Builder;
+pub use certificate::Certificate;
 pub use cluster::KafkaCluster;
 pub use distribution::Version;
 pub use eventually::eventually;

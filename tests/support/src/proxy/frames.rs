@@ -2,6 +2,8 @@
 
 /// Past this a length is taken for nonsense, as brokers do (socket.request.max.bytes).
 const LENGTH_MAX: i32 = 100 << 20;
+/// Kind, version, length.
+const TLS_HEADER_BYTES: usize = 5;
 
 /// Cuts a stream of bytes into frames, each with its length before it.
 #[derive(Debug, Default)]
@@ -16,15 +18,19 @@ impl Splitter {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next whole frame.
+    /// The next whole frame, or TLS record: no frame is so long that it could be taken for one.
     pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
-        let (prefix, _) = self.bytes.split_first_chunk::<4>()?;
+        let (prefix, rest) = self.bytes.split_first_chunk::<4>()?;
         let announced = i32::from_be_bytes(*prefix);
-        self.lost |= !(0..=LENGTH_MAX).contains(&announced);
+        let record = is_tls_record(&self.bytes);
+        self.lost |= !record && !(0..=LENGTH_MAX).contains(&announced);
         if self.lost {
             return Some(std::mem::take(&mut self.bytes));
         }
-        let whole = 4 + usize::try_from(announced).unwrap_or(0);
+        let whole = match record {
+            true => TLS_HEADER_BYTES + usize::from(u16::from_be_bytes([prefix[3], *rest.first()?])),
+            false => 4 + usize::try_from(announced).unwrap_or(0),
+        };
         if self.bytes.len() < whole {
             return None;
         }
@@ -38,6 +44,11 @@ impl Splitter {
     }
 }
 
+/// Whether the bytes begin as a record of TLS does: its kind, then its version.
+fn is_tls_record(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x14..=0x17, 3, ..])
+}
+
 /// What every version of every request's header begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RequestHead {
@@ -47,8 +58,11 @@ pub(super) struct RequestHead {
 }
 
 impl RequestHead {
-    /// Of a frame with its length.
+    /// Of a frame with its length; a TLS record shows none.
     pub(super) fn of(frame: &[u8]) -> Option<Self> {
+        if is_tls_record(frame) {
+            return None;
+        }
         let (head, _) = frame.get(4..)?.split_first_chunk::<8>()?;
         let [a, b, c, d, rest @ ..] = *head;
         Some(Self {
@@ -61,6 +75,9 @@ impl RequestHead {
 
 /// Every version of every answer's header begins with it.
 pub(super) fn answered_correlation_id(frame: &[u8]) -> Option<i32> {
+    if is_tls_record(frame) {
+        return None;
+    }
     let (id, _) = frame.get(4..)?.split_first_chunk::<4>()?;
     Some(i32::from_be_bytes(*id))
 }
@@ -101,6 +118,22 @@ mod tests {
             splitter.push(&frame(b"more"));
             assert_eq!(splitter.pop().unwrap(), frame(b"more"));
         }
+    }
+
+    #[test]
+    fn tls_records_are_frames_without_a_head() {
+        let records =
+            [&b"\x16\x03\x01\x00\x02hi"[..], b"\x17\x03\x03\x00\x00", b"\x17\x03\x03\x00\x0ctwelve bytes"];
+        for piece in [1, 3, 4096] {
+            let mut splitter = Splitter::default();
+            let mut out = Vec::new();
+            for piece in records.concat().chunks(piece) {
+                splitter.push(piece);
+                out.extend(std::iter::from_fn(|| splitter.pop()));
+            }
+            assert_eq!(out, records);
+        }
+        assert_eq!((RequestHead::of(records[2]), answered_correlation_id(records[2])), (None, None));
     }
 
     #[test]

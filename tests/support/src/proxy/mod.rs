@@ -15,7 +15,7 @@
 //! # }
 //! ```
 //!
-//! Absent: TLS, so it sees frames in the clear or nothing; and loss of packets, which a TCP proxy cannot make: frames
+//! Of an encrypted connection it sees TLS records, each a frame of no API. Absent: loss of packets, which a TCP proxy cannot make: frames
 //! are late ([`Fault::Hold`]), or nothing ever comes again ([`Fault::BlackHole`]), but never is there a gap.
 
 mod fault_proxy;
