@@ -13,6 +13,7 @@ use super::forged::Forgeries;
 use super::group::Group;
 use super::group::classic::Reply;
 use super::hooks::{Action, Call, Hooks, When};
+use super::quotas::{Direction, Quotas};
 use super::random::Random;
 use super::retention::Retention;
 use super::settings::Settings;
@@ -55,6 +56,8 @@ pub(crate) struct Context {
     pub(crate) version: i16,
     pub(crate) correlation_id: i32,
     pub(crate) client_id: String,
+    /// What the answer says of keeping quiet.
+    pub(crate) throttle_time_ms: i32,
     /// A code that a hook wants in all of the answer.
     pub(crate) fault: Option<(ErrorCode, When)>,
 }
@@ -78,6 +81,8 @@ enum Job {
     Request(Bytes, Context),
     /// A request that is not answered yet.
     Wait(Pending, Context, Option<Action>),
+    /// What came in before the time was over that a quota ordered.
+    Muted(Bytes),
     /// An answer that a hook holds back.
     Reply(Bytes),
 }
@@ -106,10 +111,13 @@ pub(crate) struct Core {
     pub(crate) random: Random,
     pub(crate) hooks: Hooks,
     pub(crate) forgeries: Forgeries,
+    pub(crate) quotas: Quotas,
     requests: BTreeMap<Api, u64>,
     /// When retention is checked next.
     retention_due: Instant,
     parked: BTreeMap<u64, (Instant, Job)>,
+    /// Connections that are not read until then.
+    muted: BTreeMap<u64, Instant>,
     /// Connections with a fetch parked on a partition.
     watchers: BTreeMap<(Uuid, i32), BTreeSet<u64>>,
     /// What parked members of classic groups are to be told, by connection.
@@ -143,9 +151,11 @@ impl Core {
             random,
             hooks: Hooks::default(),
             forgeries: Forgeries::default(),
+            quotas: Quotas::default(),
             requests: BTreeMap::new(),
             retention_due,
             parked: BTreeMap::new(),
+            muted: BTreeMap::new(),
             watchers: BTreeMap::new(),
             replies: BTreeMap::new(),
             served: 0,
@@ -159,6 +169,10 @@ impl Core {
     pub(crate) fn handle(&mut self, now: Instant, origin: Origin, frame: Bytes) -> Outcome {
         self.served = origin.connection;
         self.keep_retention(now);
+        if let Some(until) = self.muted.remove(&origin.connection).filter(|until| now < *until) {
+            return self.park(until, origin, Job::Muted(frame));
+        }
+        let request_bytes = frame.len();
         let mut body = frame;
         if body.len() < 8 {
             return Outcome::Close;
@@ -182,13 +196,21 @@ impl Core {
             version: header.request_api_version,
             correlation_id: header.correlation_id,
             client_id: header.client_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            throttle_time_ms: 0,
             fault: None,
         };
+        if api == Api::Produce {
+            context.throttle_time_ms = self.use_quota(&context, Direction::Produce, request_bytes);
+        }
         match action {
             Some(Action::Disconnect(When::Before)) => Outcome::Close,
             Some(Action::Silence(When::Before)) => Outcome::Hang,
             Some(Action::Answer(body)) => Outcome::Reply(api::frame_of(&context, &body)),
             Some(Action::Delay(by, When::Before)) => self.park(now + by, origin, Job::Request(body, context)),
+            Some(Action::Throttle(throttle_time_ms)) => {
+                context.throttle_time_ms = throttle_time_ms;
+                self.serve(&context, body, None)
+            }
             Some(Action::Fail(code, when)) => {
                 context.fault = Some((code, when));
                 self.serve(&context, body, None)
@@ -209,6 +231,7 @@ impl Core {
                 self.finish(&context, answer, after)
             }
             job if now < until => self.park(until, origin, job),
+            Job::Muted(frame) => self.handle(now, origin, frame),
             Job::Request(body, mut context) => {
                 context.now = now;
                 self.serve(&context, body, None)
@@ -221,6 +244,7 @@ impl Core {
     pub(crate) fn disconnected(&mut self, connection: u64) {
         self.parked.remove(&connection);
         self.replies.remove(&connection);
+        self.muted.remove(&connection);
         self.woken.remove(&connection);
         for waiting in self.watchers.values_mut() {
             waiting.remove(&connection);
@@ -291,6 +315,16 @@ impl Core {
     /// A code that a hook wants for one partition of the answer.
     pub(crate) fn fault(&mut self, context: &Context, topic: &str, index: i32) -> Option<(ErrorCode, When)> {
         context.fault.or_else(|| self.hooks.judge_partition(context.api, context.origin.broker, topic, index))
+    }
+
+    /// Counts bytes on a client's quota. Past it the connection is not read for a time, which is told in the answer.
+    pub(crate) fn use_quota(&mut self, context: &Context, direction: Direction, bytes: usize) -> i32 {
+        let who = (context.origin.broker, direction, context.client_id.as_str());
+        let throttle = self.quotas.record(who, bytes, context.now);
+        if !throttle.is_zero() {
+            self.muted.insert(context.origin.connection, context.now + throttle);
+        }
+        i32::try_from(throttle.as_millis()).unwrap_or(i32::MAX)
     }
 
     /// Does the retention checks that were due up to `now`, as they would have been done then.

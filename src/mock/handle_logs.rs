@@ -1,8 +1,9 @@
-//! Task: the public handle, continued: transactions, retention and compaction.
+//! Task: the public handle, continued: transactions, retention, compaction and quotas.
 
 use super::clock;
 use super::error::MockError;
 use super::handle::MockCluster;
+use super::quotas::Quota;
 use super::transaction::Transaction;
 
 impl MockCluster {
@@ -15,6 +16,16 @@ impl MockCluster {
     /// A transactional producer with an id of its own, to write transactions into the logs.
     pub fn transaction(&self) -> Transaction {
         Transaction::new(self.shared())
+    }
+
+    /// Limits how many bytes a client id may produce and fetch each second at each broker; `None` stands for all client
+    /// ids without a quota of their own.
+    ///
+    /// As Kafka does, a broker answers at once, says in the answer for how long the client is to keep quiet, and reads
+    /// nothing more from that connection until then. The rate is that of about ten seconds, so that many seconds' worth
+    /// is free at first. A fetch beyond it is answered without records.
+    pub fn set_quota(&self, client_id: Option<&str>, quota: Quota) {
+        self.shared().with_core(|core| core.quotas.set(client_id, quota));
     }
 
     /// Deletes what the topics' configs no longer cover (`retention.ms`, `retention.bytes`, by whole segments), without

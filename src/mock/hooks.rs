@@ -68,6 +68,8 @@ pub(crate) enum Action {
     /// Answered with these bytes as the body.
     Answer(Bytes),
     Delay(Duration, When),
+    /// Answered with this throttle time told.
+    Throttle(i32),
     /// The connection falls silent.
     Silence(When),
     Disconnect(When),

@@ -99,6 +99,25 @@ impl<'a> On<'a> {
         self.set(None, Action::Delay(by, When::Before))
     }
 
+    /// Tells the client to keep quiet for so many milliseconds, in any answer that has room for that.
+    ///
+    /// The request takes effect, and the mock does not mute the connection, as a broker would: any number can be told.
+    /// [`MockCluster::set_quota`](super::MockCluster::set_quota) does both.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use craftwire::mock::{Api, MockCluster};
+    ///
+    /// let mock = MockCluster::builder().start_in_memory()?;
+    /// mock.on(Api::Fetch).times(3).throttle(i32::MAX);
+    /// # Ok(()) }
+    /// ```
+    pub fn throttle(self, throttle_time_ms: i32) -> Hooked {
+        self.set(None, Action::Throttle(throttle_time_ms))
+    }
+
     /// Drops the request: the connection stays open, but nothing on it is answered from here on.
     pub fn drop_before(self) -> Hooked {
         self.set(None, Action::Silence(When::Before))

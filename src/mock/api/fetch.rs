@@ -15,6 +15,7 @@ use super::{frame, text, topic_name};
 use crate::error::ErrorCode;
 use crate::mock::core::{Answer, Context, Core};
 use crate::mock::fetch_session::{Asked, Mode, Seen, TopicKey, Wanted};
+use crate::mock::quotas::Direction;
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
@@ -70,12 +71,14 @@ pub(crate) fn serve(core: &mut Core, context: &Context, mut body: Bytes) -> Answ
         Ok(begun) => begun,
         Err(code) => return refused(context, code),
     };
+    let quota_bytes = core.quotas.fetch_bytes_max(&context.client_id);
+    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(quota_bytes);
     let pending = Pending {
         mode,
         uses_ids,
         wanted,
-        min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
-        max_bytes: usize::try_from(request.max_bytes).unwrap_or(0),
+        min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
+        max_bytes,
         is_read_committed: request.isolation_level == 1,
         max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
     };
@@ -111,6 +114,16 @@ fn park(core: &mut Core, context: &Context, pending: Box<Pending>, until: std::t
 
 fn refused(context: &Context, code: ErrorCode) -> Answer {
     frame(context, &FetchResponse::default().with_error_code(code.0))
+}
+
+/// Past its quota a client is told so, and nothing else; its session stays as it is.
+fn throttled(context: &Context, pending: &Pending, throttle_time_ms: i32) -> Answer {
+    let session_id = match pending.mode {
+        Mode::Continue(id, _) => id,
+        Mode::Sessionless | Mode::Open => 0,
+    };
+    let context = Context { throttle_time_ms, ..context.clone() };
+    frame(&context, &FetchResponse::default().with_session_id(session_id))
 }
 
 fn resolve(core: &Core, topic: &TopicKey) -> Option<(Uuid, String)> {
@@ -170,6 +183,12 @@ fn evaluate(core: &mut Core, context: &Context, pending: &Pending, is_due: bool)
     let is_urgent = reads.iter().any(|read| read.is_urgent) || reads.iter().all(|read| !read.code.is_ok());
     if !is_due && !is_urgent && total < pending.min_bytes {
         return None;
+    }
+    let throttle_time_ms = core.use_quota(context, Direction::Fetch, total);
+    if throttle_time_ms > 0 {
+        let who = (context.origin.broker, Direction::Fetch, context.client_id.as_str());
+        core.quotas.unrecord(who, total);
+        return Some(throttled(context, pending, throttle_time_ms));
     }
     let seen = pending.wanted.iter().zip(&reads).map(|(wanted, read)| {
         let seen = Seen {

@@ -24,12 +24,14 @@ pub(crate) mod offset_commit;
 pub(crate) mod offset_fetch;
 pub(crate) mod produce;
 pub(crate) mod sync_group;
+mod throttle;
 
 use super::core::{Answer, Context, Core, with_length};
 use bytes::{BufMut, Bytes};
 use kafka_protocol::messages::{ApiKey, TopicName};
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Request, StrBytes};
 use std::time::Instant;
+use throttle::Throttled;
 
 /// A kind of request that the mock answers, by Kafka's name and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -209,14 +211,23 @@ fn answer<R: Request>(
     context: &Context,
     mut body: Bytes,
     handle: impl FnOnce(&mut Core, &Context, R) -> R::Response,
-) -> Answer {
+) -> Answer
+where
+    R::Response: Throttled,
+{
     let Ok(request) = R::decode(&mut body, context.version) else { return Answer::Close };
     let response = handle(core, context, request);
     frame(context, &response)
 }
 
 /// The answer as a frame, its length and header in front.
-pub(crate) fn frame<R: Encodable + HeaderVersion>(context: &Context, response: &R) -> Answer {
+pub(crate) fn frame<R: Encodable + HeaderVersion + Throttled>(context: &Context, response: &R) -> Answer {
+    let throttled = (context.throttle_time_ms != 0).then(|| {
+        let mut response = response.clone();
+        response.set_throttle_time_ms(context.throttle_time_ms);
+        response
+    });
+    let response = throttled.as_ref().unwrap_or(response);
     let frame = with_length(|out| {
         out.put_i32(context.correlation_id);
         if R::header_version(context.version) > 0 {

@@ -6,6 +6,7 @@ mod fronts;
 mod groups;
 mod hooks;
 mod logs;
+mod quotas;
 mod transactions;
 
 use super::MockClusterBuilder;
