@@ -243,17 +243,20 @@ impl KafkaCluster {
         }
     }
 
-    fn node(&self, id: i32) -> MutexGuard<'_, Node> {
+    pub(crate) fn node(&self, id: i32) -> MutexGuard<'_, Node> {
         let index = usize::try_from(id - 1).expect("node ids start at 1");
         self.inner.nodes[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn running(&self) -> Vec<String> {
+    pub(crate) fn running(&self) -> Vec<String> {
         let up = self.node_ids().filter(|&id| self.node(id).running.is_some());
         up.map(|id| self.address(id)).collect()
     }
 
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> T {
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> T {
         let cluster = self.clone();
         tokio::task::spawn_blocking(move || work(&cluster)).await.expect("the blocking work does not panic")
     }

@@ -24,3 +24,8 @@ pub async fn eventually<T>(what: &str, within: Duration, mut ask: impl AsyncFnMu
         Err(_) => panic!("not within {within:?}: {what}"),
     }
 }
+
+/// The length of a fault: something is away, and stays away for so long.
+pub async fn lasts(time: Duration) {
+    tokio::time::sleep(time).await;
+}

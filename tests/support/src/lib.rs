@@ -31,12 +31,15 @@
     reason = "support of tests: a failure here is a failed test, and it waits on real processes by real time"
 )]
 
+mod admin;
 mod archive;
 mod builder;
 mod certificate;
+mod child;
 mod cluster;
 mod distribution;
 mod eventually;
+mod faults;
 mod interop;
 mod java;
 mod json;
@@ -49,11 +52,13 @@ mod shared;
 mod skip;
 mod supervisor;
 
+pub use admin::Election;
 pub use builder::Builder;
 pub use certificate::Certificate;
+pub use child::Child;
 pub use cluster::KafkaCluster;
 pub use distribution::Version;
-pub use eventually::eventually;
+pub use eventually::{eventually, lasts};
 pub use interop::{Batching, JavaRecord, ReadSpec, WriteSpec};
 pub use java::{ConsumeSpec, Java, Output, kcat};
 pub use node::CpuTimes;

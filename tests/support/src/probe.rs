@@ -65,11 +65,6 @@ impl PartitionState {
 ///
 /// When nobody answers, or what answers is not a Kafka broker.
 pub fn fetch_metadata(address: &str) -> Result<(Vec<BrokerAddress>, Vec<TopicState>)> {
-    let address = address.to_socket_addrs()?.next().ok_or(ErrorKind::NotFound)?;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-
     let mut request = Vec::new();
     request.extend_from_slice(&3_i16.to_be_bytes()); // Metadata
     request.extend_from_slice(&7_i16.to_be_bytes()); // version
@@ -77,18 +72,28 @@ pub fn fetch_metadata(address: &str) -> Result<(Vec<BrokerAddress>, Vec<TopicSta
     request.extend_from_slice(&(-1_i16).to_be_bytes()); // no client id
     request.extend_from_slice(&(-1_i32).to_be_bytes()); // all topics
     request.push(0); // create none
+    let body = ask(address, &request)?;
+    read_metadata(&mut Cursor(&body))
+}
+
+/// Sends one request over a connection of its own; returns the answer without its length.
+pub(crate) fn ask(address: &str, request: &[u8]) -> Result<Vec<u8>> {
+    let address = address.to_socket_addrs()?.next().ok_or(ErrorKind::NotFound)?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(&u32::try_from(request.len()).map_err(|_| ErrorKind::InvalidData)?.to_be_bytes())?;
-    stream.write_all(&request)?;
+    stream.write_all(request)?;
 
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = usize::try_from(u32::from_be_bytes(length)).map_err(|_| ErrorKind::InvalidData)?;
     if length > MAX_RESPONSE {
-        return Err(Error::new(ErrorKind::InvalidData, format!("a Metadata response of {length} bytes")));
+        return Err(Error::new(ErrorKind::InvalidData, format!("an answer of {length} bytes")));
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
-    read_metadata(&mut Cursor(&body))
+    Ok(body)
 }
 
 fn read_metadata(body: &mut Cursor<'_>) -> Result<(Vec<BrokerAddress>, Vec<TopicState>)> {

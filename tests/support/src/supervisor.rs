@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
 /// `$0` is a name; `$@` the command, whose output goes to stderr: stdout says its process id.
 const SUPERVISE_BROKER: &str = r#"
@@ -56,6 +56,15 @@ impl Supervised {
     /// Starts `program` with `args`; what it prints is appended to the file `output`.
     pub(crate) fn spawn<S: AsRef<OsStr>>(program: &str, args: &[S], output: &Path) -> std::io::Result<Self> {
         let output = File::options().create(true).append(true).open(output)?;
+        Self::spawn_to(program, args, output.into())
+    }
+
+    /// As [`spawn`](Self::spawn), with what it prints going elsewhere.
+    pub(crate) fn spawn_to<S: AsRef<OsStr>>(
+        program: &str,
+        args: &[S],
+        output: Stdio,
+    ) -> std::io::Result<Self> {
         let mut shell = shell(SUPERVISE_BROKER, OsStr::new("broker"))
             .arg(program)
             .args(args)
@@ -73,6 +82,11 @@ impl Supervised {
 
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// What it prints, when that is piped.
+    pub(crate) fn take_output(&mut self) -> Option<ChildStderr> {
+        self.shell.stderr.take()
     }
 
     /// Sends a signal by its name: `KILL`, `TERM`, `STOP`, `CONT`.
