@@ -3,6 +3,7 @@
 use super::api::Api;
 use super::cluster::Shared;
 use super::core::{Broker, Core};
+use super::kafka_version::KafkaVersion;
 use super::settings::Settings;
 use super::{MockCluster, clock, server};
 use std::collections::BTreeMap;
@@ -150,7 +151,36 @@ impl MockClusterBuilder {
         self
     }
 
-    /// The versions of an API that the brokers tell of and take, in place of the mock's own.
+    /// The release of Kafka whose versions and features the brokers tell of and take. Default: 4.1.
+    ///
+    /// In all else they go on to behave as 4.1 does.
+    pub const fn kafka_version(mut self, version: KafkaVersion) -> Self {
+        self.settings.kafka_version = version;
+        self
+    }
+
+    /// The release of one broker; [`MockCluster::set_kafka_version`] changes it later.
+    pub fn broker_kafka_version(mut self, broker: i32, version: KafkaVersion) -> Self {
+        self.settings.kafka_versions.insert(broker, version);
+        self
+    }
+
+    /// Whether brokers also tell of the APIs that a real one has and the mock does not answer. Default: false.
+    ///
+    /// Requests of such an API close the connection.
+    pub const fn unanswered_apis(mut self, is_on: bool) -> Self {
+        self.settings.unanswered_apis = is_on;
+        self
+    }
+
+    /// Whether an ApiVersions request of a version that is not there closes the connection, as some proxies and very
+    /// old brokers do. Default: false, which answers UNSUPPORTED_VERSION in version 0.
+    pub const fn cut_unsupported_api_versions(mut self, is_on: bool) -> Self {
+        self.settings.cuts_unsupported_api_versions = is_on;
+        self
+    }
+
+    /// The versions of an API that all brokers tell of and take, in place of their release's.
     ///
     /// The mock cannot answer versions outside [`Api::versions`]; such requests close the connection.
     pub fn api_versions(mut self, api: Api, min: i16, max: i16) -> Self {

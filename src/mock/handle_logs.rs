@@ -1,8 +1,9 @@
-//! Task: the public handle, continued: transactions, retention, compaction and quotas.
+//! Task: the public handle, continued: transactions, retention, compaction, quotas and versions.
 
 use super::clock;
 use super::error::MockError;
 use super::handle::MockCluster;
+use super::kafka_version::KafkaVersion;
 use super::quotas::Quota;
 use super::transaction::Transaction;
 
@@ -26,6 +27,14 @@ impl MockCluster {
     /// is free at first. A fetch beyond it is answered without records.
     pub fn set_quota(&self, client_id: Option<&str>, quota: Quota) {
         self.shared().with_core(|core| core.quotas.set(client_id, quota));
+    }
+
+    /// Puts another release of Kafka on a broker: what it tells of in ApiVersions from now on.
+    ///
+    /// Features are finalized once all brokers have them. Connections go on; a real upgrade stops the broker before and
+    /// starts it again.
+    pub fn set_kafka_version(&self, broker: i32, version: KafkaVersion) {
+        self.shared().with_core(|core| core.settings.kafka_versions.insert(broker, version));
     }
 
     /// Deletes what the topics' configs no longer cover (`retention.ms`, `retention.bytes`, by whole segments), without

@@ -2,6 +2,7 @@
 
 use super::api::Api;
 use super::group::classic::Rules;
+use super::kafka_version::{GROUP_VERSION, KafkaVersion};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -24,7 +25,12 @@ pub(crate) struct Settings {
     pub(crate) producer_id_expiration: Duration,
     pub(crate) unsorted_aborted_transactions: bool,
     pub(crate) retention_check_interval: Duration,
-    /// Versions told and taken in place of the mock's own; `None`: the API is not there.
+    pub(crate) kafka_version: KafkaVersion,
+    /// Releases of brokers that run another one.
+    pub(crate) kafka_versions: BTreeMap<i32, KafkaVersion>,
+    pub(crate) unanswered_apis: bool,
+    pub(crate) cuts_unsupported_api_versions: bool,
+    /// Versions told and taken in place of the release's; `None`: the API is not there.
     pub(crate) versions: BTreeMap<Api, Option<(i16, i16)>>,
 }
 
@@ -34,9 +40,31 @@ impl Settings {
         self.default_replication.unwrap_or_else(|| i16::try_from(self.brokers.clamp(1, 3)).unwrap_or(1))
     }
 
-    /// The versions of `api`, lowest and highest, if it is there.
-    pub(crate) fn versions_of(&self, api: Api) -> Option<(i16, i16)> {
-        self.versions.get(&api).copied().unwrap_or_else(|| Some(api.versions()))
+    /// The versions of `api` at a broker, lowest and highest, if it is there.
+    pub(crate) fn versions_of(&self, broker: i32, api: Api) -> Option<(i16, i16)> {
+        let released = || self.kafka_version_of(broker).versions(api);
+        self.versions.get(&api).copied().unwrap_or_else(released)
+    }
+
+    /// Whether an API was taken away.
+    pub(crate) fn lacks(&self, api: Api) -> bool {
+        self.versions.get(&api) == Some(&None)
+    }
+
+    pub(crate) fn kafka_version_of(&self, broker: i32) -> KafkaVersion {
+        self.kafka_versions.get(&broker).copied().unwrap_or(self.kafka_version)
+    }
+
+    /// The release whose features are finalized: the oldest one of all brokers.
+    pub(crate) fn finalized_version(&self) -> KafkaVersion {
+        let all = (1..=self.brokers).map(|broker| self.kafka_version_of(broker));
+        all.min().unwrap_or(self.kafka_version)
+    }
+
+    /// Whether groups of KIP-848 are switched on.
+    pub(crate) fn has_consumer_groups(&self) -> bool {
+        let finalized = self.finalized_version().finalized_features();
+        !self.lacks(Api::ConsumerGroupHeartbeat) && finalized.iter().any(|(name, _)| *name == GROUP_VERSION)
     }
 }
 
@@ -63,6 +91,10 @@ impl Default for Settings {
             producer_id_expiration: Duration::from_secs(24 * 3600),
             unsorted_aborted_transactions: false,
             retention_check_interval: Duration::from_secs(300),
+            kafka_version: KafkaVersion::V4_1,
+            kafka_versions: BTreeMap::new(),
+            unanswered_apis: false,
+            cuts_unsupported_api_versions: false,
             versions: BTreeMap::new(),
         }
     }

@@ -3,6 +3,8 @@
 //! * v0: a member that joins without an id is given one. v1: the id is the member's own.
 //! * The assignors `uniform` and `range` are taken; both spread evenly and keep what they can.
 //!
+//! * Without the feature `group.version` every request meets UNSUPPORTED_VERSION.
+//!
 //! Not there: subscriptions by regular expression (INVALID_REQUEST).
 
 use super::find_coordinator::check_coordinator;
@@ -50,6 +52,9 @@ fn beat(
     request: &ConsumerGroupHeartbeatRequest,
 ) -> Result<Pulse, (ErrorCode, &'static str)> {
     let plain = |code| (code, "");
+    if !core.settings.has_consumer_groups() {
+        return Err(plain(ErrorCode::UNSUPPORTED_VERSION));
+    }
     check(request, context.version)?;
     let group_id = request.group_id.as_str();
     check_coordinator(core, context, group_id).map_err(plain)?;

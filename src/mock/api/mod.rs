@@ -124,12 +124,13 @@ impl Api {
         Self::ALL.iter().copied().find(|api| api.number() == number)
     }
 
-    /// The versions that the mock tells of unless it was built otherwise, lowest and highest.
+    /// The versions that the mock can answer, lowest and highest: those of Kafka 4.1.
+    ///
+    /// What brokers tell is that of their [`KafkaVersion`](super::KafkaVersion) unless the mock was built otherwise.
     pub const fn versions(self) -> (i16, i16) {
         match self {
-            // 4.x tells 0 although it takes 3 and more only: librdkafka judges compression by it (KAFKA-18659).
             Self::Produce => (0, 13),
-            Self::Fetch => (4, 17),
+            Self::Fetch => (4, 18),
             Self::ListOffsets => (1, 10),
             Self::Metadata => (0, 13),
             Self::OffsetCommit => (2, 9),
@@ -157,7 +158,7 @@ impl Api {
 
 /// Answers a request; one that cannot be decoded closes the connection, as Kafka does.
 pub(crate) fn serve(core: &mut Core, context: &Context, body: Bytes) -> Answer {
-    let spoken = core.settings.versions_of(context.api);
+    let spoken = core.settings.versions_of(context.origin.broker, context.api);
     if spoken.is_none_or(|(min, max)| !(min..=max).contains(&context.version)) {
         return match context.api {
             Api::ApiVersions => api_versions::unsupported(core, context),

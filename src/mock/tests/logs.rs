@@ -2,9 +2,9 @@
 
 use super::{Rig, answer, text, topic};
 use crate::error::ErrorCode;
+use crate::mock::MockCluster;
 use crate::mock::core::{Origin, Outcome};
 use crate::mock::records::{encode, encode_as};
-use crate::mock::{Api, MockCluster};
 use bytes::Bytes;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -13,8 +13,8 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, FetchResponse, InitProducerIdRequest,
-    ListOffsetsRequest, MetadataRequest, ProduceRequest,
+    CreateTopicsRequest, FetchRequest, FetchResponse, InitProducerIdRequest, ListOffsetsRequest,
+    MetadataRequest, ProduceRequest,
 };
 use std::time::Duration;
 use uuid::Uuid;
@@ -106,7 +106,7 @@ fn every_version_of_produce_and_fetch_is_answered() {
         let partition = &response.responses[0].partition_responses[0];
         assert_eq!((partition.error_code, partition.base_offset), (0, i64::from(version) - 3));
     }
-    for version in 4..=17 {
+    for version in 4..=18 {
         let mut request = fetch_of(&rig, &[(0, 0)], (0, -1));
         if version < 13 {
             request.topics[0].topic_id = Uuid::nil();
@@ -289,23 +289,6 @@ fn metadata_lists_partitions_unsorted_and_creates_topics_only_where_allowed() {
         let request = MetadataRequest::default().with_topics(Some(by_name("t")));
         assert_eq!(rig.ask(1, version, &request).topics[0].partitions.len(), 24, "v{version}");
     }
-}
-
-#[test]
-fn every_version_of_api_versions_is_answered_and_unknown_ones_are_told_so() {
-    let rig = rig(1);
-    for version in 0..=4 {
-        let response = rig.ask(1, version, &ApiVersionsRequest::default());
-        assert_eq!(response.api_keys.len(), Api::ALL.len());
-        let group = |name: &str| name == "group.version";
-        assert_eq!(response.finalized_features.iter().any(|f| group(&f.name)), version >= 3);
-    }
-    let mut frame = vec![0, 18, 0, 9, 0, 0, 0, 7, 0, 0, 0];
-    frame.extend_from_slice(b"future");
-    let origin = Origin { broker: 1, connection: 1 };
-    let outcome = rig.core(|core| core.handle(rig.now, origin, frame.into()));
-    let response = answer::<ApiVersionsRequest>(0, outcome);
-    assert_eq!((response.error_code, response.api_keys.len()), (35, Api::ALL.len()));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod hooks;
 mod logs;
 mod quotas;
 mod transactions;
+mod versions;
 
 use super::MockClusterBuilder;
 use super::cluster::Shared;

@@ -47,7 +47,10 @@ fn a_hook_tells_any_throttle_time_in_any_answer() {
     }
     for version in 0..=4 {
         rig.mock.on(Api::ApiVersions).throttle(7);
-        let response = rig.ask(1, version, &ApiVersionsRequest::default());
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(super::text("test"))
+            .with_client_software_version(super::text("1"));
+        let response = rig.ask(1, version, &request);
         assert_eq!(response.throttle_time_ms, if version == 0 { 0 } else { 7 });
     }
 }
