@@ -1,8 +1,9 @@
 //! Task: how a mock cluster is set up and started.
 
 use super::api::Api;
+use super::brokers::Broker;
 use super::cluster::Shared;
-use super::core::{Broker, Core};
+use super::core::Core;
 use super::kafka_version::KafkaVersion;
 use super::settings::Settings;
 use super::{MockCluster, clock, server};
@@ -123,6 +124,18 @@ impl MockClusterBuilder {
         self
     }
 
+    /// After which silence a broker that was killed or paused leads no more (`broker.session.timeout.ms`). Default: 9 s.
+    pub const fn broker_session_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.broker_session_timeout = timeout;
+        self
+    }
+
+    /// After which time behind its leader a follower is out of sync (`replica.lag.time.max.ms`). Default: 30 s.
+    pub const fn replica_lag_time_max(mut self, time: Duration) -> Self {
+        self.settings.replica_lag_time_max = time;
+        self
+    }
+
     /// How many fetch sessions there can be; with 0 every fetch is a full one. Default: 1000.
     pub const fn fetch_sessions(mut self, count: usize) -> Self {
         self.settings.fetch_sessions_max = count;
@@ -206,7 +219,7 @@ impl MockClusterBuilder {
         for id in 1..=self.settings.brokers {
             let (listener, port) = server::bind(0)?;
             listeners.insert(id, listener);
-            brokers.insert(id, Broker { host: "127.0.0.1".to_owned(), port, rack: None, up: true });
+            brokers.insert(id, Broker::new("127.0.0.1".to_owned(), port));
         }
         let mock = self.build(brokers, Some(runtime))?;
         for (id, listener) in listeners {
@@ -223,7 +236,7 @@ impl MockClusterBuilder {
     ///
     /// A topic's name or partition count is not legal.
     pub fn start_in_memory(self) -> io::Result<MockCluster> {
-        let broker = |id| Broker { host: format!("mock-{id}"), port: MEMORY_PORT, rack: None, up: true };
+        let broker = |id| Broker::new(format!("mock-{id}"), MEMORY_PORT);
         let brokers = (1..=self.settings.brokers).map(|id| (id, broker(id))).collect();
         self.build(brokers, None)
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -59,6 +60,15 @@ impl Shared {
         result
     }
 
+    /// Works on the core as it is now.
+    pub(crate) fn at_now<T>(&self, work: impl FnOnce(&mut Core, Instant) -> T) -> T {
+        let now = clock::now();
+        self.with_core(|core| {
+            let now = core.tick(now);
+            work(core, now)
+        })
+    }
+
     pub(crate) fn handle(&self, origin: Origin, frame: Bytes) -> Outcome {
         let now = clock::now();
         self.with_core(|core| core.handle(now, origin, frame))
@@ -82,7 +92,7 @@ impl Shared {
         // The broker is looked up under the tasks' lock, so that a stop either refuses this connection or cuts it; and
         // the task, should it end at once, waits for its entry before it takes that off again.
         let mut tasks = lock(&self.tasks);
-        if tasks.is_shut_down || !lock(&self.core).brokers_up().contains(&broker) {
+        if tasks.is_shut_down || !lock(&self.core).is_alive(broker) {
             return false;
         }
         tasks.last_connection += 1;
@@ -94,11 +104,12 @@ impl Shared {
         true
     }
 
-    /// The broker that is up and advertised under that address.
+    /// The broker that is there and advertised under that address.
     pub(crate) fn broker_at(&self, host: &str, port: u16) -> Option<i32> {
         self.with_core(|core| {
-            let at = |broker: &&super::core::Broker| broker.up && broker.host == host && broker.port == port;
-            core.brokers.iter().find(|(_, broker)| at(broker)).map(|(id, _)| *id)
+            let at = |id: &i32, host_port: (&str, u16)| core.is_alive(*id) && host_port == (host, port);
+            let mut brokers = core.brokers.iter();
+            brokers.find(|(id, broker)| at(id, (&broker.host, broker.port))).map(|(id, _)| *id)
         })
     }
 
@@ -118,7 +129,17 @@ impl Shared {
 
     /// Stops a broker: new connections are refused, those that are open are cut.
     pub(crate) fn stop_broker(&self, broker: i32) {
-        self.with_core(|core| core.stop_broker(broker));
+        self.at_now(|core, now| core.stop_broker(now, broker));
+        self.disappear(broker);
+    }
+
+    /// Kills a broker, as [`stop_broker`](Self::stop_broker) but without a goodbye.
+    pub(crate) fn kill_broker(&self, broker: i32) {
+        self.at_now(|core, now| core.kill_broker(now, broker));
+        self.disappear(broker);
+    }
+
+    fn disappear(&self, broker: i32) {
         let listener = lock(&self.tasks).listeners.remove(&broker);
         if let Some(listener) = listener {
             listener.abort();

@@ -5,10 +5,12 @@
 
 use super::api::{self, Api, Pending};
 use super::batch::BatchHeader;
+use super::brokers::{Broker, Process};
 use super::compaction::compact;
 use super::configs::Configs;
 use super::error::MockError;
 use super::fetch_session::Sessions;
+use super::followers::{Lags, Rules};
 use super::forged::Forgeries;
 use super::group::Group;
 use super::group::classic::Reply;
@@ -77,6 +79,8 @@ pub(crate) enum Answer {
 
 #[derive(Debug)]
 enum Job {
+    /// What came in while the broker is paused.
+    Unread(Bytes),
     /// A request that a hook holds back.
     Request(Bytes, Context),
     /// A request that is not answered yet.
@@ -87,14 +91,6 @@ enum Job {
     Reply(Bytes),
 }
 
-#[derive(Debug)]
-pub(crate) struct Broker {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) rack: Option<String>,
-    pub(crate) up: bool,
-}
-
 /// The whole state of a mock cluster.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -102,6 +98,7 @@ pub(crate) struct Core {
     pub(crate) cluster_id: String,
     pub(crate) brokers: BTreeMap<i32, Broker>,
     pub(crate) topics: Topics,
+    pub(crate) lags: Lags,
     pub(crate) sessions: Sessions,
     pub(crate) groups: BTreeMap<String, Group>,
     /// Groups whose coordinator was set by hand.
@@ -118,13 +115,15 @@ pub(crate) struct Core {
     parked: BTreeMap<u64, (Instant, Job)>,
     /// Connections that are not read until then.
     muted: BTreeMap<u64, Instant>,
-    /// Connections with a fetch parked on a partition.
+    /// Connections with a request parked on a partition.
     watchers: BTreeMap<(Uuid, i32), BTreeSet<u64>>,
     /// What parked members of classic groups are to be told, by connection.
     replies: BTreeMap<u64, Reply>,
     /// The connection whose request is worked on.
     served: u64,
     woken: BTreeSet<u64>,
+    /// The latest time that was told.
+    pub(crate) now: Instant,
     started: Instant,
     started_unix_ms: i64,
 }
@@ -144,6 +143,7 @@ impl Core {
             cluster_id: random.uuid().simple().to_string(),
             brokers,
             topics: Topics::default(),
+            lags: Lags::default(),
             sessions: Sessions::default(),
             groups: BTreeMap::new(),
             coordinators: BTreeMap::new(),
@@ -160,6 +160,7 @@ impl Core {
             replies: BTreeMap::new(),
             served: 0,
             woken: BTreeSet::new(),
+            now,
             started: now,
             started_unix_ms: unix_ms,
         }
@@ -167,8 +168,17 @@ impl Core {
 
     /// Takes a request's frame, its length taken off.
     pub(crate) fn handle(&mut self, now: Instant, origin: Origin, frame: Bytes) -> Outcome {
+        let now = self.tick(now);
         self.served = origin.connection;
         self.keep_retention(now);
+        match self.process_of(origin.broker) {
+            Process::Running => self.read(now, origin, frame),
+            Process::Paused => self.park(now + LONG, origin, Job::Unread(frame)),
+            Process::Down => Outcome::Close,
+        }
+    }
+
+    fn read(&mut self, now: Instant, origin: Origin, frame: Bytes) -> Outcome {
         if let Some(until) = self.muted.remove(&origin.connection).filter(|until| now < *until) {
             return self.park(until, origin, Job::Muted(frame));
         }
@@ -221,17 +231,24 @@ impl Core {
 
     /// Goes on with what a connection is parked on: it was woken, or its time has come.
     pub(crate) fn resume(&mut self, now: Instant, origin: Origin) -> Outcome {
+        let now = self.tick(now);
         self.served = origin.connection;
         self.keep_retention(now);
+        match self.process_of(origin.broker) {
+            Process::Running => {}
+            Process::Paused => return Outcome::Park(now + LONG),
+            Process::Down => return Outcome::Close,
+        }
         let Some((until, job)) = self.parked.remove(&origin.connection) else { return Outcome::Silent };
         match job {
+            Job::Unread(frame) => self.read(now, origin, frame),
             Job::Wait(pending, mut context, after) => {
                 context.now = now;
-                let answer = api::resume(self, &context, pending, until);
+                let answer = api::resume(self, &context, pending);
                 self.finish(&context, answer, after)
             }
             job if now < until => self.park(until, origin, job),
-            Job::Muted(frame) => self.handle(now, origin, frame),
+            Job::Muted(frame) => self.read(now, origin, frame),
             Job::Request(body, mut context) => {
                 context.now = now;
                 self.serve(&context, body, None)
@@ -256,7 +273,7 @@ impl Core {
         std::mem::take(&mut self.woken)
     }
 
-    /// Wakes the fetches that wait for a partition.
+    /// Wakes the requests that wait for a partition.
     pub(crate) fn wake(&mut self, topic: Uuid, partition: i32) {
         if let Some(waiting) = self.watchers.get_mut(&(topic, partition)) {
             self.woken.append(waiting);
@@ -308,8 +325,41 @@ impl Core {
         self.started_unix_ms.saturating_add(i64::try_from(since).unwrap_or(i64::MAX))
     }
 
-    pub(crate) fn brokers_up(&self) -> BTreeSet<i32> {
-        self.brokers.iter().filter(|(_, broker)| broker.up).map(|(id, _)| *id).collect()
+    /// What decides when the replicas of a topic are in sync.
+    pub(crate) fn rules(&self, topic: &str) -> Option<Rules> {
+        Some(self.topics.get(topic)?.rules(self.settings.replica_lag_time_max))
+    }
+
+    /// Brings a partition's replicas to where they are at `now`, and wakes whoever waits for that.
+    pub(crate) fn advance(&mut self, now: Instant, name: &str, index: i32) {
+        let lag_time_max = self.settings.replica_lag_time_max;
+        let Some(topic) = self.topics.get_mut(name) else { return };
+        let (id, rules) = (topic.id, topic.rules(lag_time_max));
+        let partition = usize::try_from(index).ok().and_then(|index| topic.partitions.get_mut(index));
+        if partition.is_some_and(|partition| partition.advance(now, rules)) {
+            self.wake(id, index);
+        }
+    }
+
+    /// When a partition's replicas change next by themselves, if that is before `until`; else `until`.
+    pub(crate) fn next_look(&self, name: &str, index: i32, until: Instant) -> Instant {
+        let rules = self.rules(name);
+        let change =
+            self.topics.partition(name, index).zip(rules).and_then(|(found, rules)| found.next_change(rules));
+        let fence = self.next_fence().map(|(at, _)| at);
+        [change, fence].into_iter().flatten().fold(until, Instant::min)
+    }
+
+    /// Wakes all requests that wait for a partition.
+    pub(crate) fn wake_watchers(&mut self) {
+        for waiting in self.watchers.values_mut() {
+            self.woken.append(waiting);
+        }
+    }
+
+    /// Wakes all connections that wait for anything.
+    pub(crate) fn wake_parked(&mut self) {
+        self.woken.extend(self.parked.keys());
     }
 
     /// A code that a hook wants for one partition of the answer.
@@ -384,6 +434,7 @@ impl Core {
         };
         let offset = found.log.append(batch, header.base_offset, found.leader_epoch, None);
         found.producers.appended(&header, offset, now);
+        self.advance(now, topic, partition);
         self.wake(id, partition);
         Ok(offset)
     }
@@ -411,6 +462,7 @@ impl Core {
         let id = self.random.uuid();
         let up = self.brokers_up();
         self.topics.create(name, id, replicas, configs, &up);
+        self.settle_replicas();
         id
     }
 
@@ -424,30 +476,11 @@ impl Core {
         true
     }
 
-    /// Stops a broker: its partitions go to other replicas in sync.
-    pub(crate) fn stop_broker(&mut self, id: i32) {
-        if let Some(broker) = self.brokers.get_mut(&id).filter(|broker| broker.up) {
-            broker.up = false;
-            self.groups.values_mut().for_each(|group| group.broker_down(id));
-            self.sessions.forget_broker(id);
-            let moved = self.topics.broker_down(id);
-            self.wake_all(&moved);
-        }
-    }
-
-    /// Starts a broker again, its logs as they were.
-    pub(crate) fn start_broker(&mut self, id: i32) {
-        if let Some(broker) = self.brokers.get_mut(&id).filter(|broker| !broker.up) {
-            broker.up = true;
-            let up = self.brokers_up();
-            let moved = self.topics.broker_up(id, &up);
-            self.wake_all(&moved);
-        }
-    }
-
-    fn wake_all(&mut self, partitions: &[(Uuid, i32)]) {
-        for (topic, index) in partitions {
-            self.wake(*topic, *index);
+    /// Tells new partitions which brokers run and how they lag, where that is not as usual.
+    pub(crate) fn settle_replicas(&mut self) {
+        let all_run = self.brokers.values().all(|broker| broker.process == Process::Running);
+        if !(all_run && self.lags.are_none()) {
+            self.change_replicas(self.now, |_, _, _, _| {});
         }
     }
 
@@ -481,6 +514,8 @@ impl Core {
 
 /// Kafka's `log.initial.task.delay.ms`.
 const FIRST_RETENTION_CHECK: Duration = Duration::from_secs(30);
+/// For how long a paused broker's connections look at nothing, unless they are woken.
+const LONG: Duration = Duration::from_secs(24 * 3600);
 
 /// Puts the length in front of what `write` appends.
 pub(crate) fn with_length<E>(write: impl FnOnce(&mut BytesMut) -> Result<(), E>) -> Result<Bytes, E> {

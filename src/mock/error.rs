@@ -44,6 +44,16 @@ pub enum MockError {
         /// The broker.
         broker: i32,
     },
+    /// The broker holds no replica of the partition, does not exist, or does not run.
+    #[error("broker {broker} holds no running replica of partition {partition} of topic {topic:?}")]
+    NoReplica {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The broker.
+        broker: i32,
+    },
     /// The bytes or the record cannot be appended.
     #[error("this is not one whole record batch of magic 2")]
     Batch,

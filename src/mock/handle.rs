@@ -1,16 +1,16 @@
 //! Task: the public handle: control over the cluster, and a look into it.
 
 use super::api::Api;
+use super::brokers::Broker;
 use super::builder::MockClusterBuilder;
 use super::cluster::Shared;
-use super::core::{Broker, Core};
 use super::error::MockError;
 use super::forged::Forgery;
 use super::log::Stored;
 use super::on::On;
 use super::records::{self, StoredBatch, StoredRecord};
 use super::topics::{Partition, place_replicas};
-use super::{batch, clock, memory, names, server};
+use super::{batch, clock, memory, names};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io;
@@ -193,28 +193,7 @@ impl MockCluster {
             let replicas = place_replicas(&brokers, count - now, replication, first);
             let up = core.brokers_up();
             core.topics.grow(name, replicas, &up);
-            Ok(())
-        })
-    }
-
-    /// The broker that leads a partition, if one does.
-    pub fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
-        self.shared().with_core(|core| core.topics.partition(topic, partition)?.leader)
-    }
-
-    /// Makes another replica the leader; the leader epoch rises, and fetches that wait for the partition are answered.
-    ///
-    /// # Errors
-    ///
-    /// The broker is no replica in sync of the partition.
-    pub fn move_leader(&self, topic: &str, partition: i32, broker: i32) -> Result<(), MockError> {
-        self.shared().with_core(|core| {
-            if !core.topics.move_leader(topic, partition, broker) {
-                return Err(MockError::NotInSync { topic: topic.to_owned(), partition, broker });
-            }
-            if let Some(id) = core.topics.get(topic).map(|topic| topic.id) {
-                core.wake(id, partition);
-            }
+            core.settle_replicas();
             Ok(())
         })
     }
@@ -277,37 +256,6 @@ impl MockCluster {
             core.coordinators.insert(group.to_owned(), broker);
             let _ = core.group(group, now);
         });
-    }
-
-    /// Stops a broker: its connections are cut, new ones are refused, and its partitions go to other replicas.
-    ///
-    /// A partition without another replica in sync has no leader until the broker is back.
-    pub fn stop_broker(&self, id: i32) {
-        self.shared().stop_broker(id);
-    }
-
-    /// Starts a stopped broker again, on its old address and with its logs as they were.
-    ///
-    /// # Errors
-    ///
-    /// Another program has taken the port meanwhile.
-    pub fn start_broker(&self, id: i32) -> io::Result<()> {
-        let stopped =
-            |core: &mut Core| core.brokers.get(&id).filter(|broker| !broker.up).map(|broker| broker.port);
-        let Some(port) = self.shared().with_core(stopped) else { return Ok(()) };
-        let bound = if self.shared().is_tcp() { Some(server::bind(port)?.0) } else { None };
-        self.shared().with_core(|core| core.start_broker(id));
-        bound.map_or(Ok(()), |bound| self.shared().listen(id, bound))
-    }
-
-    /// Cuts all connections to a broker, which goes on.
-    pub fn cut_connections(&self, broker: i32) {
-        self.shared().cut_connections(broker);
-    }
-
-    /// The brokers' ids, stopped ones included.
-    pub fn broker_ids(&self) -> Vec<i32> {
-        self.shared().with_core(|core| core.brokers.keys().copied().collect())
     }
 
     /// The records of a partition, oldest first; none where there is no such partition.
@@ -432,8 +380,7 @@ impl MockCluster {
         partition: i32,
         work: impl FnOnce(&mut Partition) -> T,
     ) -> Result<T, MockError> {
-        let now = clock::now();
-        self.shared().with_core(|core| {
+        self.shared().at_now(|core, now| {
             core.keep_retention(now);
             let id = core.topics.get(topic).map(|topic| topic.id);
             let found = core.topics.partition_mut(topic, partition);
@@ -441,6 +388,7 @@ impl MockCluster {
                 return Err(MockError::UnknownPartition { topic: topic.to_owned(), partition });
             };
             let result = work(found);
+            core.advance(now, topic, partition);
             core.wake(id, partition);
             Ok(result)
         })

@@ -1,7 +1,7 @@
 //! One partition's log: whole batches in offset order, kept as bytes.
 //!
-//! Invariant: batches do not overlap and their offsets rise; gaps are legal. All of it is replicated at once, so the
-//! high watermark is the end of the log.
+//! Invariant: batches do not overlap and their offsets rise; gaps are legal. The high watermark is the end of the log
+//! unless followers may be behind.
 
 use super::batch::{BatchHeader, stamped};
 use super::records;
@@ -22,6 +22,9 @@ pub(crate) struct Log {
     batches: VecDeque<Stored>,
     start_offset: i64,
     end_offset: i64,
+    high_watermark: i64,
+    /// Whether the high watermark waits for followers.
+    is_held: bool,
     /// (leader epoch, first offset written under it), rising.
     epochs: Vec<(i32, i64)>,
     transactions: TransactionIndex,
@@ -38,7 +41,20 @@ impl Log {
     }
 
     pub(crate) const fn high_watermark(&self) -> i64 {
-        self.end_offset
+        self.high_watermark
+    }
+
+    /// Raises the high watermark to what all replicas in sync have.
+    pub(crate) fn raise_high_watermark(&mut self, offset: i64) {
+        self.high_watermark = offset.clamp(self.high_watermark, self.end_offset);
+    }
+
+    /// Whether appends leave the high watermark where it is, or take it along to the end.
+    pub(crate) const fn hold_high_watermark(&mut self, is_held: bool) {
+        self.is_held = is_held;
+        if !is_held {
+            self.high_watermark = self.end_offset;
+        }
     }
 
     /// Where readers of committed data stop: before the first open transaction.
@@ -77,6 +93,7 @@ impl Log {
         self.begin_epoch(leader_epoch);
         self.transactions.appended(&header, &bytes, self.high_watermark());
         self.end_offset = header.last_offset().saturating_add(1);
+        self.hold_high_watermark(self.is_held);
         self.batches.push_back(Stored { header, bytes });
         base_offset
     }
@@ -158,6 +175,23 @@ impl Log {
     pub(crate) fn replace(&mut self, batches: VecDeque<Stored>, emptied_markers: &BTreeSet<i64>) {
         self.batches = batches;
         self.transactions.retain_aborted(|aborted| !emptied_markers.contains(&aborted.last_offset));
+    }
+
+    /// Where the last leader epoch begins.
+    pub(crate) fn epoch_start(&self) -> i64 {
+        self.epochs.last().map_or(0, |(_, first)| *first)
+    }
+
+    /// Cuts the log at `end`, which lies between two batches, as a follower's is that had more than its new leader.
+    pub(crate) fn truncate(&mut self, end: i64) {
+        while self.batches.back().is_some_and(|batch| batch.header.last_offset() >= end) {
+            self.batches.pop_back();
+        }
+        self.end_offset = end.min(self.end_offset);
+        self.start_offset = self.start_offset.min(end);
+        self.high_watermark = self.high_watermark.min(end);
+        self.epochs.retain(|(_, first)| *first < end);
+        self.transactions.truncate(end);
     }
 
     /// Moves the start of the log up, as DeleteRecords and retention do.

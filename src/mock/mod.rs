@@ -42,15 +42,18 @@
 
 mod api;
 mod batch;
+mod brokers;
 mod builder;
 mod clock;
 mod cluster;
 mod compaction;
 mod configs;
 mod connection;
+mod control;
 mod core;
 mod error;
 mod fetch_session;
+mod followers;
 mod forged;
 mod group;
 mod handle;
@@ -62,6 +65,7 @@ mod log;
 mod memory;
 mod names;
 mod on;
+mod partition;
 mod producers;
 mod quotas;
 mod random;

@@ -110,6 +110,24 @@ impl Producers {
         Some((last_offset, entry.epoch))
     }
 
+    /// Goes back to what a log says that was cut at `end`.
+    ///
+    /// Batches that retention took are remembered as far as the producer had no newer epoch.
+    pub(crate) fn truncate<'a>(&mut self, end: i64, log: impl Iterator<Item = &'a BatchHeader>) {
+        let before = std::mem::take(&mut self.entries);
+        for batch in log {
+            if let Some(entry) = before.get(&batch.producer_id) {
+                self.appended(batch, batch.base_offset, entry.last_used);
+            }
+        }
+        for (id, mut entry) in before {
+            entry.batches.retain(|(_, _, base_offset)| *base_offset < end);
+            if !entry.batches.is_empty() {
+                self.entries.entry(id).or_insert(entry);
+            }
+        }
+    }
+
     /// Forgets all producers, as their silent expiry does.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();

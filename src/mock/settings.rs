@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) session_timeout_min: Duration,
     /// What classic groups are held to.
     pub(crate) classic: Rules,
+    pub(crate) broker_session_timeout: Duration,
+    pub(crate) replica_lag_time_max: Duration,
     pub(crate) fetch_sessions_max: usize,
     pub(crate) producer_id_expiration: Duration,
     pub(crate) unsorted_aborted_transactions: bool,
@@ -87,6 +89,8 @@ impl Default for Settings {
                 session_min: Duration::from_secs(6),
                 session_max: Duration::from_secs(1800),
             },
+            broker_session_timeout: Duration::from_secs(9),
+            replica_lag_time_max: Duration::from_secs(30),
             fetch_sessions_max: 1000,
             producer_id_expiration: Duration::from_secs(24 * 3600),
             unsorted_aborted_transactions: false,

@@ -1,23 +1,12 @@
-//! The cluster's topics: names, ids, configs, and each partition's leader, replicas and log.
+//! The cluster's topics: names, ids, configs, partitions.
 //!
-//! Invariant: an id belongs to one topic for ever (a topic created again has another one), and a leader epoch only
-//! rises.
+//! Invariant: an id belongs to one topic for ever (a topic created again has another one).
 
-use super::log::Log;
-use super::producers::Producers;
+use super::followers::Rules;
+pub(crate) use super::partition::Partition;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
-
-#[derive(Debug)]
-pub(crate) struct Partition {
-    /// `None`: no replica in sync is up.
-    pub(crate) leader: Option<i32>,
-    pub(crate) leader_epoch: i32,
-    pub(crate) replicas: Vec<i32>,
-    pub(crate) isr: Vec<i32>,
-    pub(crate) log: Log,
-    pub(crate) producers: Producers,
-}
 
 #[derive(Debug)]
 pub(crate) struct Topic {
@@ -35,51 +24,16 @@ pub(crate) struct Topics {
     names: BTreeMap<Uuid, String>,
 }
 
-impl Partition {
-    fn new(replicas: Vec<i32>, up: &BTreeSet<i32>) -> Self {
-        let isr: Vec<i32> = replicas.iter().copied().filter(|id| up.contains(id)).collect();
-        let mut log = Log::default();
-        log.begin_epoch(0);
-        Self {
-            leader: isr.first().copied(),
-            leader_epoch: 0,
-            isr,
-            replicas,
-            log,
-            producers: Producers::default(),
+impl Topic {
+    /// What decides when the replicas of its partitions are in sync.
+    pub(crate) fn rules(&self, lag_time_max: Duration) -> Rules {
+        let isr_min = self.configs.get("min.insync.replicas").and_then(|value| value.parse().ok());
+        let unclean = self.configs.get("unclean.leader.election.enable");
+        Rules {
+            isr_min: isr_min.unwrap_or(1),
+            lag_time_max,
+            may_elect_unclean: unclean.is_some_and(|value| value == "true"),
         }
-    }
-
-    fn elect(&mut self, leader: Option<i32>) {
-        self.leader = leader;
-        self.leader_epoch += 1;
-        self.log.begin_epoch(self.leader_epoch);
-    }
-
-    /// Takes a broker out: it leaves the replicas in sync, unless it is the last one, and leads no more.
-    fn broker_down(&mut self, broker: i32) -> bool {
-        if self.isr.len() > 1 {
-            self.isr.retain(|id| *id != broker);
-        }
-        let led = self.leader == Some(broker);
-        if led {
-            let next = self.isr.iter().copied().find(|id| *id != broker);
-            self.elect(next);
-        }
-        led
-    }
-
-    /// Brings a broker back: its replica is in sync again, and leads where nobody does. A partition without a
-    /// leader waits for its last replica in sync: an unclean election never happens.
-    fn broker_up(&mut self, broker: i32, up: &BTreeSet<i32>) -> bool {
-        let elected = self.leader.is_none() && self.isr.contains(&broker);
-        if elected {
-            self.elect(Some(broker));
-        }
-        if self.leader.is_some() {
-            self.isr = self.replicas.iter().copied().filter(|id| up.contains(id)).collect();
-        }
-        elected
     }
 }
 
@@ -147,36 +101,19 @@ impl Topics {
         }
     }
 
-    /// Makes `broker` the leader of a partition, if it holds a replica of it. Whether it does.
-    pub(crate) fn move_leader(&mut self, name: &str, index: i32, broker: i32) -> bool {
-        let Some(partition) = self.partition_mut(name, index) else { return false };
-        let in_sync = partition.isr.contains(&broker);
-        if in_sync && partition.leader != Some(broker) {
-            partition.elect(Some(broker));
-        }
-        in_sync
-    }
-
-    /// Tells all partitions that a broker stopped; those that it led.
-    pub(crate) fn broker_down(&mut self, broker: i32) -> Vec<(Uuid, i32)> {
-        self.each(|partition| partition.broker_down(broker))
-    }
-
-    /// Tells all partitions that a broker is up again; those that it leads now.
-    pub(crate) fn broker_up(&mut self, broker: i32, up: &BTreeSet<i32>) -> Vec<(Uuid, i32)> {
-        self.each(|partition| partition.broker_up(broker, up))
-    }
-
-    fn each(&mut self, mut change: impl FnMut(&mut Partition) -> bool) -> Vec<(Uuid, i32)> {
-        let mut changed = Vec::new();
+    /// Changes the replicas of all partitions at that time.
+    pub(crate) fn change_all(
+        &mut self,
+        now: Instant,
+        lag_time_max: Duration,
+        mut work: impl FnMut(&str, i32, Rules, &mut Partition),
+    ) {
         for topic in self.by_name.values_mut() {
+            let rules = topic.rules(lag_time_max);
             for (index, partition) in (0i32..).zip(&mut topic.partitions) {
-                if change(partition) {
-                    changed.push((topic.id, index));
-                }
+                partition.change(now, rules, |partition| work(&topic.name, index, rules, partition));
             }
         }
-        changed
     }
 }
 
@@ -206,32 +143,5 @@ mod tests {
     fn leaders_come_in_turn() {
         let leaders: Vec<_> = topics().get("t").unwrap().partitions.iter().map(|p| p.leader).collect();
         assert_eq!(leaders, [Some(1), Some(2), Some(3)]);
-    }
-
-    #[test]
-    fn the_last_replica_in_sync_stays_so_and_leads_when_it_is_back() {
-        let mut topics = topics();
-        for broker in [1, 2, 3] {
-            topics.broker_down(broker);
-        }
-        let partition = topics.partition("t", 0).unwrap();
-        assert_eq!((partition.leader, partition.leader_epoch, partition.isr.as_slice()), (None, 3, &[3][..]));
-        topics.broker_up(1, &BTreeSet::from([1]));
-        assert_eq!(topics.partition("t", 0).unwrap().leader, None);
-        topics.broker_up(3, &BTreeSet::from([1, 3]));
-        let partition = topics.partition("t", 0).unwrap();
-        assert_eq!(
-            (partition.leader, partition.leader_epoch, partition.isr.as_slice()),
-            (Some(3), 4, &[1, 3][..])
-        );
-    }
-
-    #[test]
-    fn a_leader_moves_only_to_a_replica_in_sync() {
-        let mut topics = topics();
-        assert!(topics.move_leader("t", 0, 3));
-        assert_eq!(topics.partition("t", 0).unwrap().leader_epoch, 1);
-        topics.broker_down(2);
-        assert!(!topics.move_leader("t", 0, 2));
     }
 }

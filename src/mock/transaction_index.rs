@@ -105,7 +105,6 @@ impl TransactionIndex {
     }
 
     /// Follows a log whose batches from `offset` on are cut off: what ended there is open again.
-    #[allow(dead_code, reason = "for replicas that lose the end of their log")]
     pub(crate) fn truncate(&mut self, offset: i64) {
         let (kept, undone) = self.ended.iter().partition(|ended| ended.last_offset < offset);
         self.ended = kept;

@@ -24,13 +24,14 @@ pub(crate) fn handle(
         let answer = answer.with_error_code(code.0).with_controller_id(BrokerId(-1));
         return answer.with_error_message(Some(text("this is a broker, and tells of brokers")));
     }
-    let brokers = core.brokers.iter().filter(|(_, broker)| broker.up || request.include_fenced_brokers);
+    let brokers =
+        core.brokers.iter().filter(|(_, broker)| !broker.is_fenced || request.include_fenced_brokers);
     let brokers = brokers.map(|(id, broker)| {
         DescribeClusterBroker::default()
             .with_broker_id(BrokerId(*id))
             .with_host(text(broker.host.as_str()))
             .with_port(i32::from(broker.port))
-            .with_is_fenced(context.version >= 2 && !broker.up)
+            .with_is_fenced(context.version >= 2 && broker.is_fenced)
     });
     let brokers = brokers.collect();
     let controller = core.brokers_up().first().copied().unwrap_or(-1);

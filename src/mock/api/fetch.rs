@@ -22,7 +22,7 @@ use kafka_protocol::messages::fetch_response::{
 };
 use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use kafka_protocol::protocol::Decodable;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// A fetch that waits for records.
@@ -34,7 +34,7 @@ pub(crate) struct Pending {
     min_bytes: usize,
     max_bytes: usize,
     is_read_committed: bool,
-    max_wait: Duration,
+    deadline: Instant,
 }
 
 pub(crate) fn serve(core: &mut Core, context: &Context, mut body: Bytes) -> Answer {
@@ -80,33 +80,25 @@ pub(crate) fn serve(core: &mut Core, context: &Context, mut body: Bytes) -> Answ
         min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
         max_bytes,
         is_read_committed: request.isolation_level == 1,
-        max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+        deadline: context.now + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
     };
-    let is_due = pending.max_wait.is_zero();
-    let until = context.now + pending.max_wait;
-    match evaluate(core, context, &pending, is_due) {
+    resume(core, context, Box::new(pending))
+}
+
+/// Looks for the first time, or again: the connection was woken, or the time is over.
+pub(crate) fn resume(core: &mut Core, context: &Context, pending: Box<Pending>) -> Answer {
+    match evaluate(core, context, &pending, context.now >= pending.deadline) {
         Some(answer) => answer,
-        None => park(core, context, Box::new(pending), until),
+        None => park(core, context, pending),
     }
 }
 
-/// Looks again: the connection was woken, or the time is over.
-pub(crate) fn resume(
-    core: &mut Core,
-    context: &Context,
-    pending: Box<Pending>,
-    until: std::time::Instant,
-) -> Answer {
-    match evaluate(core, context, &pending, context.now >= until) {
-        Some(answer) => answer,
-        None => park(core, context, pending, until),
-    }
-}
-
-fn park(core: &mut Core, context: &Context, pending: Box<Pending>, until: std::time::Instant) -> Answer {
+fn park(core: &mut Core, context: &Context, pending: Box<Pending>) -> Answer {
+    let mut until = pending.deadline;
     for wanted in &pending.wanted {
-        if let Some((id, _)) = resolve(core, &wanted.topic) {
+        if let Some((id, name)) = resolve(core, &wanted.topic) {
             core.watch(context.origin.connection, id, wanted.index);
+            until = core.next_look(&name, wanted.index, until);
         }
     }
     Answer::Park(super::Pending::Fetch(pending), until)
@@ -233,6 +225,7 @@ fn read(
             _ => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         });
     };
+    core.advance(context.now, &topic, wanted.index);
     if let Some((code, _)) = core.fault(context, &topic, wanted.index) {
         return Read { is_urgent: true, ..Read::failed(code) };
     }

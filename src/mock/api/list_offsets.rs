@@ -4,6 +4,8 @@
 //!   -5 (v9) tiered storage, which there is none of; from 0 on the first record at or after that time.
 //! * v2: with `isolation_level` 1 the log ends at the last stable offset, and nothing after it is found.
 //! * v4: leader epochs, checked and told.
+//! * Nothing from the high watermark on is told. A new leader whose high watermark is not known to have reached its
+//!   epoch yet answers OFFSET_NOT_AVAILABLE (v5; LEADER_NOT_AVAILABLE before).
 
 use crate::error::ErrorCode;
 use crate::mock::core::{Context, Core};
@@ -34,6 +36,7 @@ fn one(
     is_read_committed: bool,
 ) -> ListOffsetsPartitionResponse {
     let answer = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
+    core.advance(context.now, topic, asked.partition_index);
     let found = match core.fault(context, topic, asked.partition_index) {
         Some((code, _)) => Err(code),
         None => core
@@ -42,7 +45,12 @@ fn one(
             .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
             .and_then(|partition| {
                 check_leader(partition, context.origin.broker, asked.current_leader_epoch)?;
-                Ok(find(partition, asked.timestamp, is_read_committed))
+                let found = find(partition, asked.timestamp, is_read_committed);
+                found.ok_or(if context.version >= 5 {
+                    ErrorCode::OFFSET_NOT_AVAILABLE
+                } else {
+                    ErrorCode::LEADER_NOT_AVAILABLE
+                })
             }),
     };
     match found {
@@ -54,17 +62,23 @@ fn one(
     }
 }
 
-/// (timestamp, offset, leader epoch), -1 each where there is none.
-fn find(partition: &Partition, timestamp: i64, is_read_committed: bool) -> (i64, i64, i32) {
+/// (timestamp, offset, leader epoch), -1 each where there is none; nothing where it cannot be said yet.
+fn find(partition: &Partition, timestamp: i64, is_read_committed: bool) -> Option<(i64, i64, i32)> {
     let log = &partition.log;
     let end = if is_read_committed { log.last_stable_offset() } else { log.high_watermark() };
-    let below = |found: &(i64, i64, i32)| found.1 < end;
-    match timestamp {
-        LATEST => (-1, end, partition.leader_epoch),
-        EARLIEST | EARLIEST_LOCAL => (-1, log.start_offset(), log.epoch_at(log.start_offset())),
-        MAX_TIMESTAMP => log.find_max_time().filter(below).unwrap_or((-1, -1, -1)),
-        time if time >= 0 => log.find_time(time).filter(below).unwrap_or((-1, -1, -1)),
-        _ => (-1, -1, -1),
+    let is_known = log.high_watermark() >= log.epoch_start();
+    let found = match timestamp {
+        LATEST => return is_known.then_some((-1, end, partition.leader_epoch)),
+        EARLIEST | EARLIEST_LOCAL => {
+            return Some((-1, log.start_offset(), log.epoch_at(log.start_offset())));
+        }
+        MAX_TIMESTAMP => log.find_max_time(),
+        time if time >= 0 => log.find_time(time),
+        _ => None,
+    };
+    match found {
+        Some((_, offset, _)) if offset >= end => is_known.then_some((-1, -1, -1)),
+        found => Some(found.unwrap_or((-1, -1, -1))),
     }
 }
 

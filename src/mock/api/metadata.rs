@@ -68,7 +68,7 @@ fn forge(core: &mut Core, response: &mut MetadataResponse) {
 }
 
 fn brokers(core: &Core, up: &BTreeSet<i32>) -> Vec<MetadataResponseBroker> {
-    let told = |(id, broker): (&i32, &crate::mock::core::Broker)| {
+    let told = |(id, broker): (&i32, &crate::mock::brokers::Broker)| {
         MetadataResponseBroker::default()
             .with_node_id(BrokerId(*id))
             .with_host(text(broker.host.as_str()))

@@ -30,7 +30,6 @@ use super::core::{Answer, Context, Core, with_length};
 use bytes::{BufMut, Bytes};
 use kafka_protocol::messages::{ApiKey, TopicName};
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Request, StrBytes};
-use std::time::Instant;
 use throttle::Throttled;
 
 /// A kind of request that the mock answers, by Kafka's name and number.
@@ -196,13 +195,15 @@ pub(crate) fn serve(core: &mut Core, context: &Context, body: Bytes) -> Answer {
 #[derive(Debug)]
 pub(crate) enum Pending {
     Fetch(Box<fetch::Pending>),
+    Produce(Box<produce::Pending>),
     Group(classic::Waiting),
 }
 
-/// Goes on with a request that waited: it was woken, or `until` has come.
-pub(crate) fn resume(core: &mut Core, context: &Context, pending: Pending, until: Instant) -> Answer {
+/// Goes on with a request that waited: it was woken, or the time that it gave has come.
+pub(crate) fn resume(core: &mut Core, context: &Context, pending: Pending) -> Answer {
     match pending {
-        Pending::Fetch(pending) => fetch::resume(core, context, pending, until),
+        Pending::Fetch(pending) => fetch::resume(core, context, pending),
+        Pending::Produce(pending) => produce::resume(core, context, pending),
         Pending::Group(waiting) => classic::resume(core, context, waiting),
     }
 }

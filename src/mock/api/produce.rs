@@ -3,7 +3,9 @@
 //! * Exactly one batch a partition, magic 2.
 //! * v7: zstd. v10: the leader with NOT_LEADER_OR_FOLLOWER (KIP-951). v13: topics by id.
 //! * acks=0 has no answer; an error then closes the connection.
-//!
+//! * acks=-1 waits until all replicas in sync have the batch, `timeout_ms` at most: REQUEST_TIMED_OUT then, with the
+//!   batch in the log. Too few replicas in sync refuse it before the append; after it they let the time run out,
+//!   since the high watermark stands still then (KAFKA-15583).
 //! * A transactional batch is refused as a cluster does that knows no transactional id: 53 without one, 49 with any.
 //!   Transactions are written with [`MockCluster::transaction`](crate::mock::MockCluster::transaction).
 //!
@@ -24,6 +26,43 @@ use kafka_protocol::messages::produce_response::{
 use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::Decodable;
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// A request whose answer waits for replicas.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    topics: Vec<(TopicProduceResponse, Vec<Part>)>,
+    deadline: Instant,
+}
+
+/// What became of a partition's batch.
+#[derive(Debug)]
+struct Part {
+    index: i32,
+    topic: Option<TopicName>,
+    appended: Appended,
+    refusal: Option<Refusal>,
+    awaits: Option<Awaited>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Appended {
+    base_offset: i64,
+    log_append_time_ms: i64,
+    log_start_offset: i64,
+}
+
+/// Nothing was appended.
+const NOWHERE: Appended = Appended { base_offset: -1, log_append_time_ms: -1, log_start_offset: -1 };
+
+/// What the high watermark is to reach, under which leader epoch of which topic.
+#[derive(Debug, Clone, Copy)]
+struct Awaited {
+    high_watermark: i64,
+    leader_epoch: i32,
+    topic_id: Uuid,
+}
 
 pub(crate) fn serve(core: &mut Core, context: &Context, mut body: Bytes) -> Answer {
     let Ok(request) = ProduceRequest::decode(&mut body, context.version) else { return Answer::Close };
@@ -34,28 +73,71 @@ pub(crate) fn serve(core: &mut Core, context: &Context, mut body: Bytes) -> Answ
     if partitions.any(|partition| partition.records.as_ref().is_some_and(is_unheard_of)) {
         return frame(context, &corrupt(request));
     }
-    let response = handle(core, context, request);
+    let pending = append_all(core, context, request);
     if acks != 0 {
-        return frame(context, &response);
+        return resume(core, context, Box::new(pending));
     }
-    let failed = |topic: &TopicProduceResponse| topic.partition_responses.iter().any(|p| p.error_code != 0);
-    if response.responses.iter().any(failed) { Answer::Close } else { Answer::Silent }
+    let mut parts = pending.topics.iter().flat_map(|(_, parts)| parts);
+    if parts.any(|part| part.refusal.is_some()) { Answer::Close } else { Answer::Silent }
 }
 
-fn handle(core: &mut Core, context: &Context, request: ProduceRequest) -> ProduceResponse {
-    let mut leaders = BTreeSet::new();
-    let mut topics = Vec::new();
+/// Looks whether the replicas have it all, or the time is over.
+pub(crate) fn resume(core: &mut Core, context: &Context, mut pending: Box<Pending>) -> Answer {
+    let is_due = context.now >= pending.deadline;
+    let mut until = pending.deadline;
+    for part in pending.topics.iter_mut().flat_map(|(_, parts)| parts) {
+        look(core, context, is_due, part);
+    }
+    let mut parts = pending.topics.iter().flat_map(|(_, parts)| parts);
+    if !parts.any(|part| part.awaits.is_some()) {
+        return answer(core, context, *pending);
+    }
+    for part in pending.topics.iter().flat_map(|(_, parts)| parts) {
+        if let Part { index, topic: Some(topic), awaits: Some(awaited), .. } = part {
+            core.watch(context.origin.connection, awaited.topic_id, *index);
+            until = core.next_look(topic, *index, until);
+        }
+    }
+    Answer::Park(super::Pending::Produce(pending), until)
+}
+
+/// Settles a partition whose replicas are all there, or never will be.
+fn look(core: &mut Core, context: &Context, is_due: bool, part: &mut Part) {
+    let (Some(topic), Some(awaited)) = (&part.topic, part.awaits) else { return };
+    core.advance(context.now, topic, part.index);
+    let is_same = core.topics.get(topic).is_some_and(|topic| topic.id == awaited.topic_id);
+    let rules = core.rules(topic).filter(|_| is_same);
+    let code = match core.topics.partition(topic, part.index).zip(rules) {
+        None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        Some((found, _))
+            if found.leader != Some(context.origin.broker) || found.leader_epoch != awaited.leader_epoch =>
+        {
+            ErrorCode::NOT_LEADER_OR_FOLLOWER
+        }
+        Some((found, rules)) if found.log.high_watermark() >= awaited.high_watermark => {
+            let is_enough = found.isr.len() >= found.isr_min(rules);
+            if is_enough { ErrorCode::NONE } else { ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND }
+        }
+        Some(_) if is_due => ErrorCode::REQUEST_TIMED_OUT,
+        Some(_) => return,
+    };
+    part.awaits = None;
+    part.refusal = (!code.is_ok()).then(|| code.into());
+}
+
+fn append_all(core: &mut Core, context: &Context, request: ProduceRequest) -> Pending {
     let transactional_refusal = match request.transactional_id {
         None => ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
         Some(_) => ErrorCode::INVALID_PRODUCER_ID_MAPPING,
     };
+    let mut topics = Vec::new();
     for topic in request.topic_data {
         let name = if context.version >= 13 {
             core.topics.name_of(topic.topic_id).map(topic_name)
         } else {
             Some(topic.name.clone())
         };
-        let mut answers = Vec::new();
+        let mut parts = Vec::new();
         for partition in topic.partition_data {
             let records = partition.records.unwrap_or_default();
             let is_transactional = BatchHeader::read(&records).is_some_and(|batch| batch.is_transactional());
@@ -64,30 +146,20 @@ fn handle(core: &mut Core, context: &Context, request: ProduceRequest) -> Produc
                 Some(name) => one(core, context, request.acks, name, partition.index, &records),
                 None => Err(Refusal::from(ErrorCode::UNKNOWN_TOPIC_ID)),
             };
-            answers.push(match result {
-                Ok(appended) => PartitionProduceResponse::default()
-                    .with_index(partition.index)
-                    .with_base_offset(appended.base_offset)
-                    .with_log_append_time_ms(appended.log_append_time_ms)
-                    .with_log_start_offset(appended.log_start_offset),
-                Err(refusal) => {
-                    let leader = name
-                        .as_ref()
-                        .and_then(|name| leader_hint(core, context, refusal.code, name, partition.index));
-                    leaders.extend(leader.as_ref().map(|leader| leader.leader_id.0));
-                    refused(partition.index, refusal, leader)
-                }
-            });
+            let (appended, refusal, awaits) = match result {
+                Ok((appended, awaited)) => (appended, None, Some(awaited).filter(|_| request.acks == -1)),
+                Err(refusal) => (NOWHERE, Some(refusal), None),
+            };
+            parts.push(Part { index: partition.index, topic: name.clone(), appended, refusal, awaits });
         }
         // From v13 on only the id is told, before only the name.
-        topics.push(
-            TopicProduceResponse::default()
-                .with_name(if context.version >= 13 { TopicName::default() } else { topic.name })
-                .with_topic_id(topic.topic_id)
-                .with_partition_responses(answers),
-        );
+        let answer = TopicProduceResponse::default()
+            .with_name(if context.version >= 13 { TopicName::default() } else { topic.name })
+            .with_topic_id(topic.topic_id);
+        topics.push((answer, parts));
     }
-    ProduceResponse::default().with_responses(topics).with_node_endpoints(endpoints(core, &leaders))
+    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    Pending { topics, deadline: context.now + timeout }
 }
 
 /// An answer that calls every batch of the request corrupt.
@@ -97,8 +169,9 @@ fn corrupt(request: ProduceRequest) -> ProduceResponse {
             message: Some("a batch's magic is not known".to_owned()),
             ..ErrorCode::CORRUPT_MESSAGE.into()
         };
-        let partitions =
-            topic.partition_data.iter().map(|partition| refused(partition.index, refusal(), None));
+        let part =
+            |index| Part { index, topic: None, appended: NOWHERE, refusal: Some(refusal()), awaits: None };
+        let partitions = topic.partition_data.iter().map(|partition| told(part(partition.index), None));
         let partitions = partitions.collect();
         TopicProduceResponse::default()
             .with_name(topic.name)
@@ -108,12 +181,24 @@ fn corrupt(request: ProduceRequest) -> ProduceResponse {
     ProduceResponse::default().with_responses(topics.collect())
 }
 
-struct Appended {
-    base_offset: i64,
-    log_append_time_ms: i64,
-    log_start_offset: i64,
+fn answer(core: &Core, context: &Context, pending: Pending) -> Answer {
+    let mut leaders = BTreeSet::new();
+    let topics = pending.topics.into_iter().map(|(answer, parts)| {
+        let parts = parts.into_iter().map(|part| {
+            let code = part.refusal.as_ref().map_or(ErrorCode::NONE, |refusal| refusal.code);
+            let topic = part.topic.as_ref();
+            let leader = topic.and_then(|topic| leader_hint(core, context, code, topic, part.index));
+            leaders.extend(leader.as_ref().map(|leader| leader.leader_id.0));
+            told(part, leader)
+        });
+        answer.with_partition_responses(parts.collect())
+    });
+    let topics = topics.collect();
+    let response = ProduceResponse::default().with_responses(topics);
+    frame(context, &response.with_node_endpoints(endpoints(core, &leaders)))
 }
 
+#[derive(Debug)]
 struct Refusal {
     code: ErrorCode,
     message: Option<String>,
@@ -149,7 +234,7 @@ fn one(
     topic: &str,
     index: i32,
     records: &Bytes,
-) -> Result<Appended, Refusal> {
+) -> Result<(Appended, Awaited), Refusal> {
     match core.fault(context, topic, index) {
         Some((code, When::Before)) => Err(code.into()),
         Some((code, When::After)) => append(core, context, acks, topic, index, records).and(Err(code.into())),
@@ -164,13 +249,12 @@ fn append(
     name: &str,
     index: i32,
     records: &Bytes,
-) -> Result<Appended, Refusal> {
+) -> Result<(Appended, Awaited), Refusal> {
     if !(-1..=1).contains(&acks) {
         return Err(ErrorCode::INVALID_REQUIRED_ACKS.into());
     }
     let topic = core.topics.get(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let limits = Limits {
-        isr_min: core.configs.topic_number(topic, "min.insync.replicas"),
         batch_bytes_max: core.configs.topic_number(topic, "max.message.bytes"),
         ahead_ms_max: core.configs.topic_number(topic, "message.timestamp.after.max.ms"),
         behind_ms_max: core.configs.topic_number(topic, "message.timestamp.before.max.ms"),
@@ -179,40 +263,52 @@ fn append(
     };
     let unix_ms = core.unix_ms(context.now);
     let expiration = core.settings.producer_id_expiration;
-    let id = topic.id;
+    let topic_id = topic.id;
+    let rules = core.rules(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    core.advance(context.now, name, index);
     let partition = core.topics.partition_mut(name, index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     if partition.leader != Some(context.origin.broker) {
         return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER.into());
     }
     let log_start_offset = partition.log.start_offset();
-    if acks == -1 && i64::try_from(partition.isr.len()).unwrap_or(0) < limits.isr_min {
+    if acks == -1 && partition.isr.len() < partition.isr_min(rules) {
         return Err(Refusal::from(ErrorCode::NOT_ENOUGH_REPLICAS).by_log(log_start_offset));
     }
     let header = only_batch(records, context.version)?;
     checked(records, &header, &limits, unix_ms).map_err(|refusal| refusal.by_log(log_start_offset))?;
     let verdict = partition.producers.judge(&header, context.now, expiration, partition.log.transactions());
     let append_time = limits.is_append_time.then_some(unix_ms);
+    let leader_epoch = partition.leader_epoch;
+    let awaited = |base_offset: i64| {
+        let high_watermark =
+            base_offset.saturating_add(i64::from(header.last_offset_delta)).saturating_add(1);
+        Awaited { high_watermark, leader_epoch, topic_id }
+    };
     let base_offset = match verdict {
         Verdict::Refuse(code) => return Err(Refusal::from(code).by_log(log_start_offset)),
         Verdict::Duplicate(base_offset) => {
             // The time told is that of the batch in the log, whoever stamped it.
             let stored = partition.log.batches().find(|stored| stored.header.base_offset == base_offset);
             let log_append_time_ms = stored.map_or(-1, |stored| stored.header.max_timestamp_ms);
-            return Ok(Appended { base_offset, log_append_time_ms, log_start_offset });
+            return Ok((
+                Appended { base_offset, log_append_time_ms, log_start_offset },
+                awaited(base_offset),
+            ));
         }
         Verdict::Append => {
             let end = partition.log.end_offset();
-            let base_offset = partition.log.append(records, end, partition.leader_epoch, append_time);
+            let base_offset = partition.log.append(records, end, leader_epoch, append_time);
             partition.producers.appended(&header, base_offset, context.now);
             base_offset
         }
     };
-    core.wake(id, index);
-    Ok(Appended { base_offset, log_append_time_ms: append_time.unwrap_or(-1), log_start_offset })
+    partition.advance(context.now, rules);
+    core.wake(topic_id, index);
+    let log_append_time_ms = append_time.unwrap_or(-1);
+    Ok((Appended { base_offset, log_append_time_ms, log_start_offset }, awaited(base_offset)))
 }
 
 struct Limits {
-    isr_min: i64,
     batch_bytes_max: i64,
     ahead_ms_max: i64,
     behind_ms_max: i64,
@@ -271,18 +367,22 @@ fn checked(records: &Bytes, header: &BatchHeader, limits: &Limits, unix_ms: i64)
     Ok(())
 }
 
-fn refused(index: i32, refusal: Refusal, leader: Option<LeaderIdAndEpoch>) -> PartitionProduceResponse {
+fn told(part: Part, leader: Option<LeaderIdAndEpoch>) -> PartitionProduceResponse {
+    let answer = PartitionProduceResponse::default()
+        .with_index(part.index)
+        .with_base_offset(part.appended.base_offset)
+        .with_log_append_time_ms(part.appended.log_append_time_ms)
+        .with_log_start_offset(part.appended.log_start_offset);
+    let Some(refusal) = part.refusal else { return answer };
     let records = refusal.records.into_iter().map(|at| {
         BatchIndexAndErrorMessage::default()
             .with_batch_index(at)
             .with_batch_index_error_message(Some(text("this record is at fault")))
     });
-    PartitionProduceResponse::default()
-        .with_index(index)
+    let log_start_offset = refusal.log_start_offset.unwrap_or(answer.log_start_offset);
+    answer
         .with_error_code(refusal.code.0)
-        .with_base_offset(-1)
-        .with_log_append_time_ms(-1)
-        .with_log_start_offset(refusal.log_start_offset.unwrap_or(-1))
+        .with_log_start_offset(log_start_offset)
         .with_error_message(refusal.message.map(text))
         .with_record_errors(records.collect())
         .with_current_leader(leader.unwrap_or_default())

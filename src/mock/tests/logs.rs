@@ -220,7 +220,7 @@ fn a_long_poll_ends_when_the_leader_moves() {
     let rig = rig(1);
     let request = fetch_of(&rig, &[(0, 0)], (0, -1));
     assert!(matches!(rig.send(1, 17, &request), Outcome::Park(_)));
-    rig.core(|core| core.stop_broker(1));
+    rig.mock.move_leader("t", 0, 2).unwrap();
     let origin = Origin { broker: 1, connection: 1 };
     let response = answer::<FetchRequest>(17, rig.core(|core| core.resume(rig.now, origin)));
     assert_eq!(named(&response), [(0, ErrorCode::NOT_LEADER_OR_FOLLOWER.0, 0)]);

@@ -7,6 +7,7 @@ mod groups;
 mod hooks;
 mod logs;
 mod quotas;
+mod replication;
 mod transactions;
 mod versions;
 
