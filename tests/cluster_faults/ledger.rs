@@ -71,6 +71,11 @@ impl Fates {
         self.0.push(Packed::of(fate));
     }
 
+    /// The bytes that they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Packed>()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = Fate> + '_ {
         self.0.iter().map(|packed| packed.fate())
     }

@@ -33,25 +33,27 @@ impl Default for Pace {
     }
 }
 
-/// Acks by partition.
+/// Acks so far.
 #[derive(Debug, Default)]
-pub(crate) struct Acks {
-    count: BTreeMap<i32, u64>,
-    last: BTreeMap<i32, Instant>,
+struct Acks {
+    by_partition: BTreeMap<i32, u64>,
+    by_key: Vec<u64>,
+    last: Vec<Option<Instant>>,
     worst_gap: Duration,
 }
 
 impl Acks {
-    fn note(&mut self, partition: i32) {
-        let now = Instant::now();
-        *self.count.entry(partition).or_default() += 1;
-        if let Some(last) = self.last.insert(partition, now) {
-            self.worst_gap = self.worst_gap.max(now - last);
-        }
+    fn of(keys: usize) -> Self {
+        Self { by_key: vec![0; keys], last: vec![None; keys], ..Self::default() }
     }
 
-    pub(crate) fn total(&self) -> u64 {
-        self.count.values().sum()
+    fn note(&mut self, key: usize, partition: i32) {
+        let now = Instant::now();
+        *self.by_partition.entry(partition).or_default() += 1;
+        self.by_key[key] += 1;
+        if let Some(last) = self.last[key].replace(now) {
+            self.worst_gap = self.worst_gap.max(now - last);
+        }
     }
 }
 
@@ -66,7 +68,7 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) fn start(producer: &Producer, topic: &str, pace: Pace) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let acks = Arc::new(Mutex::new(Acks::default()));
+        let acks = Arc::new(Mutex::new(Acks::of(pace.keys)));
         let keys = (0..pace.keys).map(|key| {
             let (producer, topic) = (producer.clone(), topic.to_owned());
             tokio::spawn(one_key(producer, topic, key, pace, stopped.clone(), acks.clone()))
@@ -75,32 +77,39 @@ impl Load {
     }
 
     pub(crate) fn acked(&self) -> u64 {
-        self.acks.lock().unwrap().total()
+        self.acks.lock().unwrap().by_key.iter().sum()
     }
 
-    /// The longest time that a partition was without an ack since the last call, or is by now.
+    /// The longest time that a key was without an ack since the last call, or is by now.
     pub(crate) fn take_worst_gap(&self) -> Duration {
         let mut acks = self.acks.lock().unwrap();
         let now = Instant::now();
-        let open = acks.last.values().map(|last| now - *last).max().unwrap_or_default();
+        let open = acks.last.iter().flatten().map(|last| now - *last).max().unwrap_or_default();
         std::mem::take(&mut acks.worst_gap).max(open)
     }
 
     /// Waits until each of the first partitions has taken so many more.
     pub(crate) async fn goes_on_everywhere(&self, partitions: i32, more: u64) {
-        let count = |partition: i32| self.acks.lock().unwrap().count.get(&partition).copied().unwrap_or(0);
-        let before: Vec<u64> = (0..partitions).map(count).collect();
+        let count = |acks: &Acks, partition| acks.by_partition.get(&partition).copied().unwrap_or(0);
+        self.goes_on(more, |acks| (0..partitions).map(|partition| count(acks, partition)).collect()).await;
+    }
+
+    /// Waits until so many more of each key were acked.
+    pub(crate) async fn goes_on_for_each_key(&self, more: u64) {
+        self.goes_on(more, |acks| acks.by_key.clone()).await;
+    }
+
+    async fn goes_on(&self, more: u64, counts: impl Fn(&Acks) -> Vec<u64>) {
+        let now = || counts(&self.acks.lock().unwrap());
+        let before = now();
         let done = async {
             let mut look = interval(Duration::from_millis(20));
-            loop {
+            while !now().iter().zip(&before).all(|(now, before)| *now >= before + more) {
                 look.tick().await;
-                if (0..partitions).zip(&before).all(|(partition, before)| count(partition) >= before + more) {
-                    return;
-                }
             }
         };
         let went_on = timeout(PATIENCE, done).await.is_ok();
-        assert!(went_on, "acks stopped at {before:?}, now {:?}", self.acks.lock().unwrap().count);
+        assert!(went_on, "acks stopped at {before:?}, now {:?}", now());
     }
 
     /// Stops and waits until every record has its outcome.
@@ -132,7 +141,7 @@ async fn one_key(
     let settle = |outcome, fates: &mut Fates| {
         let fate = Fate::from(&outcome);
         if let Fate::Acked { partition, .. } = fate {
-            acks.lock().unwrap().note(partition);
+            acks.lock().unwrap().note(key, partition);
         }
         fates.push(fate);
     };

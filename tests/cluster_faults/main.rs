@@ -21,8 +21,10 @@ mod child;
 mod client_faults;
 #[allow(dead_code, reason = "the soak needs more of it")]
 mod group;
+#[allow(dead_code, reason = "the soak needs more of it")]
 mod ledger;
 mod limits;
+#[allow(dead_code, reason = "the soak needs more of it")]
 mod load;
 mod outages;
 mod stage;
