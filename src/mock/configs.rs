@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) struct Described {
     pub(crate) name: String,
     pub(crate) value: String,
-    /// 1 set on the topic, 2 set on the broker, 4 set when the broker started, 5 default, 8 set on the group.
+    /// 1 set on the topic, 2 set on the broker, 3 set on all brokers, 4 set when the broker started, 5 default, 8 set on the group.
     pub(crate) source: i8,
     pub(crate) kind: i8,
     pub(crate) is_read_only: bool,
@@ -101,13 +101,20 @@ impl Configs {
         self.topic_value(topic, name).parse().unwrap_or(0)
     }
 
-    pub(crate) fn of_topic(&self, topic: &Topic) -> Vec<Described> {
-        let told = |known: &Known| Described {
-            name: known.name.to_owned(),
-            value: self.topic_value(topic, known.name).to_owned(),
-            source: if topic.configs.contains_key(known.name) { 1 } else { 5 },
-            kind: known.kind as i8,
-            is_read_only: false,
+    /// All configs of a topic with these set on itself.
+    #[allow(clippy::unused_self, reason = "asked of the same object as brokers' and groups'")]
+    pub(crate) fn of_topic(&self, set: &BTreeMap<String, String>) -> Vec<Described> {
+        let told = |known: &Known| {
+            let own = set.get(known.name);
+            // Clusters whose eligible leaders are tracked (KIP-966) set this one for all brokers.
+            let inherited = if known.name == "min.insync.replicas" { 3 } else { 5 };
+            Described {
+                name: known.name.to_owned(),
+                value: own.map_or(known.default, String::as_str).to_owned(),
+                source: if own.is_some() { 1 } else { inherited },
+                kind: known.kind as i8,
+                is_read_only: false,
+            }
         };
         TOPIC.iter().map(told).collect()
     }

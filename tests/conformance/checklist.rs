@@ -11,11 +11,16 @@ use std::{collections::BTreeSet, fmt::Write as _, ops::RangeInclusive};
 /// All cases.
 fn cases() -> impl Iterator<Item = &'static Case> {
     [
+        crate::configs::CASES,
         crate::fetch::CASES,
         crate::fetch_sessions::CASES,
+        crate::handshake::CASES,
+        crate::heartbeat::CASES,
         crate::list_offsets::CASES,
         crate::metadata::CASES,
+        crate::offsets::CASES,
         crate::produce::CASES,
+        crate::topics::CASES,
     ]
     .into_iter()
     .flatten()

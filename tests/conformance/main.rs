@@ -23,8 +23,13 @@ mod records;
 mod target;
 mod transcript;
 
+mod configs;
 mod fetch;
 mod fetch_sessions;
+mod handshake;
+mod heartbeat;
 mod list_offsets;
 mod metadata;
+mod offsets;
 mod produce;
+mod topics;

@@ -48,7 +48,7 @@ impl Transcript {
             ("session_id", value) if value != "0" => "<session>",
             ("producer_id", value) if !value.contains('-') => "<producer>",
             ("cluster_id", value) if value != "None" => "<cluster>",
-            ("error_message" | "batch_index_error_message", value) if value != "None" => "<message>",
+            ("error_message" | "batch_index_error_message", value) if !EMPTY.contains(&value) => "<message>",
             _ => return Some(self.without_uuids(line)),
         };
         Some(format!("{indent}{name}: {mask}"))
@@ -77,6 +77,9 @@ impl Transcript {
         out
     }
 }
+
+/// Texts that say nothing.
+const EMPTY: &[&str] = &["None", "Some(\"\")", "\"\""];
 
 /// The error codes in an answer, whatever its shape.
 pub(crate) fn error_codes(answer: &impl Debug) -> BTreeSet<i16> {

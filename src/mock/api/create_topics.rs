@@ -44,8 +44,13 @@ pub(crate) fn handle(
     CreateTopicsResponse::default().with_topics(results)
 }
 
-/// The id, the count of partitions and the replication factor.
-type Made = (Uuid, i32, i16);
+/// A topic as it was made, or would have been.
+struct Made {
+    id: Uuid,
+    partitions: i32,
+    replication: i16,
+    configs: BTreeMap<String, String>,
+}
 
 fn create(core: &mut Core, topic: &CreatableTopic, validate_only: bool) -> Result<Made, (ErrorCode, String)> {
     let name = topic.name.as_str();
@@ -55,12 +60,18 @@ fn create(core: &mut Core, topic: &CreatableTopic, validate_only: bool) -> Resul
     if core.topics.get(name).is_some() {
         return Err((ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists.")));
     }
+    if let Some(other) = core.topics.iter().find(|other| metric_name(&other.name) == metric_name(name)) {
+        let why = format!("Topic '{name}' collides with existing topic: {}", other.name);
+        return Err((ErrorCode::INVALID_TOPIC_EXCEPTION, why));
+    }
     let mut configs = BTreeMap::new();
     for config in &topic.configs {
-        if let Some(value) = &config.value {
-            core.configs.check_topic(&config.name, value).map_err(|why| (ErrorCode::INVALID_CONFIG, why))?;
-            configs.insert(config.name.to_string(), value.to_string());
-        }
+        let invalid = |why| (ErrorCode::INVALID_CONFIG, why);
+        let no_value =
+            || invalid(format!("Null value not supported for topic configs: {}", config.name.as_str()));
+        let value = config.value.as_ref().ok_or_else(no_value)?;
+        core.configs.check_topic(&config.name, value).map_err(invalid)?;
+        configs.insert(config.name.to_string(), value.to_string());
     }
     if !topic.assignments.is_empty() {
         return assigned(core, topic, configs, validate_only);
@@ -84,9 +95,17 @@ fn create(core: &mut Core, topic: &CreatableTopic, validate_only: bool) -> Resul
             ));
         }
     };
-    let id =
-        if validate_only { Uuid::nil() } else { core.create_topic(name, partitions, replication, configs) };
-    Ok((id, partitions, replication))
+    let id = if validate_only {
+        core.random.uuid()
+    } else {
+        core.create_topic(name, partitions, replication, configs.clone())
+    };
+    Ok(Made { id, partitions, replication, configs })
+}
+
+/// Topics whose names differ in dots and underscores only would share their metrics.
+fn metric_name(name: &str) -> String {
+    name.replace('.', "_")
 }
 
 fn assigned(
@@ -102,15 +121,22 @@ fn assigned(
         .collect();
     let is_dense = (0i32..).zip(by_index.keys()).all(|(at, index)| at == *index);
     let known = |ids: &Vec<i32>| !ids.is_empty() && ids.iter().all(|id| core.brokers.contains_key(id));
-    if !is_dense || by_index.len() != topic.assignments.len() || !by_index.values().all(known) {
+    let known = |ids: &Vec<i32>| known(ids) && ids.iter().collect::<BTreeSet<_>>().len() == ids.len();
+    let first = by_index.values().next().map(Vec::len);
+    let is_even = by_index.values().all(|ids| Some(ids.len()) == first);
+    if !is_dense || by_index.len() != topic.assignments.len() || !by_index.values().all(known) || !is_even {
         let why = "the assignment skips a partition or names a broker that is not there".to_owned();
         return Err((ErrorCode::INVALID_REPLICA_ASSIGNMENT, why));
     }
     let partitions = i32::try_from(by_index.len()).unwrap_or(i32::MAX);
     let replication = by_index.values().next().and_then(|ids| i16::try_from(ids.len()).ok()).unwrap_or(1);
     let replicas = by_index.into_values().collect();
-    let id = if validate_only { Uuid::nil() } else { core.create_topic_on(&topic.name, replicas, configs) };
-    Ok((id, partitions, replication))
+    let id = if validate_only {
+        core.random.uuid()
+    } else {
+        core.create_topic_on(&topic.name, replicas, configs.clone())
+    };
+    Ok(Made { id, partitions, replication, configs })
 }
 
 fn told(
@@ -120,25 +146,24 @@ fn told(
     made: Result<Made, (ErrorCode, String)>,
 ) -> CreatableTopicResult {
     let result = CreatableTopicResult::default().with_name(topic.name.clone());
-    let (id, partitions, replication) = match made {
+    let made = match made {
         Ok(made) => made,
         Err((code, message)) => {
-            return result.with_error_code(code.0).with_error_message(Some(text(message))).with_configs(None);
+            return result.with_error_code(code.0).with_error_message(Some(text(message)));
         }
     };
-    let result = result.with_topic_id(id).with_error_message(None);
+    let result = result.with_topic_id(made.id).with_error_message(None);
     if context.version < 5 {
         return result;
     }
-    let configs = core.topics.get(&topic.name).map(|topic| core.configs.of_topic(topic)).unwrap_or_default();
-    let configs = configs.into_iter().map(|config| {
+    let configs = core.configs.of_topic(&made.configs).into_iter().map(|config| {
         CreatableTopicConfigs::default()
             .with_name(text(config.name))
             .with_value(Some(text(config.value)))
             .with_config_source(config.source)
     });
     result
-        .with_num_partitions(partitions)
-        .with_replication_factor(replication)
+        .with_num_partitions(made.partitions)
+        .with_replication_factor(made.replication)
         .with_configs(Some(configs.collect()))
 }

@@ -40,7 +40,7 @@ fn configs_of(
     let all = match resource.resource_type {
         TOPIC => {
             let topic = core.topics.get(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-            core.configs.of_topic(topic)
+            core.configs.of_topic(&topic.configs)
         }
         BROKER if name.is_empty() || name.parse() == Ok(context.origin.broker) => {
             core.configs.of_broker(name)
