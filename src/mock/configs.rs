@@ -200,6 +200,15 @@ impl Configs {
                 return Err(format!("{name} must be less than or equal to group.{}", bound(name, "max")));
             }
         }
+        let set = self.groups.get(group);
+        let of = |name: &str, range: GroupRange| {
+            let own = || set.and_then(|set| set.get(name)).cloned();
+            let value = changes.get(name).map_or_else(own, Clone::clone);
+            value.and_then(|value| value.parse().ok()).unwrap_or(range.default)
+        };
+        if of(SESSION, self.session_ms) <= of(HEARTBEAT, self.heartbeat_ms) {
+            return Err(format!("{SESSION} must be greater than {HEARTBEAT}"));
+        }
         if !validate_only {
             apply(self.groups.entry(group.to_owned()).or_default(), changes);
         }
@@ -244,7 +253,9 @@ impl Rule {
             Self::Bool => matches!(value, "true" | "false"),
             Self::AtLeast(least) => value.parse::<i64>().is_ok_and(|number| number >= least),
             Self::OneOf(values) => values.contains(&value),
-            Self::Among(values) => value.split(',').all(|one| values.contains(&one.trim())),
+            Self::Among(values) => {
+                value.is_empty() || value.split(',').all(|one| values.contains(&one.trim()))
+            }
         }
     }
 }

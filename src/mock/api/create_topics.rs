@@ -114,6 +114,10 @@ fn assigned(
     configs: BTreeMap<String, String>,
     validate_only: bool,
 ) -> Result<Made, (ErrorCode, String)> {
+    if topic.num_partitions != -1 || topic.replication_factor != -1 {
+        let why = "an assignment goes with neither a count of partitions nor a replication factor".to_owned();
+        return Err((ErrorCode::INVALID_REQUEST, why));
+    }
     let by_index: BTreeMap<i32, Vec<i32>> = topic
         .assignments
         .iter()

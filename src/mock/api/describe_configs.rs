@@ -7,6 +7,7 @@ use super::text;
 use crate::error::ErrorCode;
 use crate::mock::configs::Described;
 use crate::mock::core::{Context, Core};
+use crate::mock::names::is_topic_name;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult,
@@ -22,13 +23,18 @@ pub(crate) fn handle(
         let result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone())
-            .with_error_message(None);
+            .with_error_message(Some(text("")));
         match context.fault.map_or_else(|| configs_of(core, context, resource), |(code, _)| Err(code)) {
             Ok(configs) => result.with_configs(configs),
-            Err(code) => result.with_error_code(code.0),
+            Err(code) => result.with_error_code(code.0).with_error_message(Some(text(message_of(code)))),
         }
     });
     DescribeConfigsResponse::default().with_results(results.collect())
+}
+
+/// Kafka has nothing to say of a topic that is not there.
+fn message_of(code: ErrorCode) -> String {
+    if code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION { String::new() } else { code.to_string() }
 }
 
 fn configs_of(
@@ -38,6 +44,7 @@ fn configs_of(
 ) -> Result<Vec<DescribeConfigsResourceResult>, ErrorCode> {
     let name = resource.resource_name.as_str();
     let all = match resource.resource_type {
+        TOPIC if !is_topic_name(name) => return Err(ErrorCode::INVALID_TOPIC_EXCEPTION),
         TOPIC => {
             let topic = core.topics.get(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
             core.configs.of_topic(&topic.configs)
