@@ -39,7 +39,6 @@ pub(crate) fn versions_of(api: ApiKey) -> RangeInclusive<i16> {
 
 /// All cases run on the mock, which [`crate::case::conform`] holds to what Kafka answers; this looks at what they cover.
 #[tokio::test]
-#[ignore = "not every API has its cases yet"]
 async fn every_api_is_covered_in_its_lowest_and_highest_version_and_with_its_errors() {
     let mut answered = Answered::new();
     for case in cases() {

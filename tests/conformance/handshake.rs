@@ -1,11 +1,6 @@
 //! Task: ApiVersions (18), and what a broker does with bytes that it does not understand.
 
-use crate::{
-    case::cases,
-    checklist::versions_of,
-    connection::Connection,
-    target::{Target, text},
-};
+use crate::{case::cases, checklist::versions_of, connection::Connection, target::Target};
 use bytes::{Buf, BufMut, BytesMut};
 use kafka_protocol::{
     messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, RequestHeader},
@@ -32,13 +27,14 @@ fn request() -> ApiVersionsRequest {
         .with_client_software_version("0.1.0".into())
 }
 
-/// Keeps what a client of these APIs and of the feature `group.version` looks at: brokers speak of much else.
+/// Keeps the APIs that the client speaks, and puts all in order.
 fn kept(mut answer: ApiVersionsResponse) -> ApiVersionsResponse {
     let spoken = craftwire::internals::spoken_apis();
     answer.api_keys.retain(|api| spoken.iter().any(|spoken| spoken.0 == api.api_key));
     answer.api_keys.sort_by_key(|api| api.api_key);
-    answer.supported_features.retain(|feature| feature.name == text("group.version"));
-    answer.finalized_features.retain(|feature| feature.name == text("group.version"));
+    answer.supported_features.sort_by_key(|feature| feature.name.to_string());
+    answer.finalized_features.sort_by_key(|feature| feature.name.to_string());
+    // It counts what the controllers wrote.
     answer.finalized_features_epoch = answer.finalized_features_epoch.min(1);
     answer
 }

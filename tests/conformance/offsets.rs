@@ -23,6 +23,7 @@ cases! {
         commits_nothing_for_what_is_not_there
         commits_for_members_of_the_present_epoch
         refuses_commits_of_strangers
+        commits_for_the_group_without_a_name
         refuses_long_metadata;
     OffsetFetch:
         fetches_what_was_committed
@@ -137,8 +138,6 @@ async fn commits_nothing_for_what_is_not_there(target: &Target) {
     let nowhere = Topic { name: "nobody_created_this".into(), ..topic.clone() };
     let request = commit("commits_nothing", "", -1, &nowhere, 0, 5);
     assert_eq!(committed(&mut connection, "unknown topic", &request).await, 3);
-    let request = commit("", "", -1, &topic, 0, 5);
-    assert_eq!(committed(&mut connection, "no group", &request).await, 24);
     let request = commit("commits_nothing", "member", 3, &topic, 0, 5);
     committed(&mut connection, "a member of no group", &request).await;
     let request = commit("commits_nothing_at_all", "member", 3, &topic, 0, 5);
@@ -188,6 +187,19 @@ async fn refuses_commits_of_strangers(target: &Target) {
     committed(&mut connection, "with an epoch", &commit(group, "somebody", 0, &topic, 0, 7)).await;
     committed(&mut connection, "with an epoch only", &commit(group, "", 1, &topic, 0, 7)).await;
     connection.noted("what is left", 9, &offsets(group, None, -1, &topic, &[0])).await;
+}
+
+/// No other case may touch that group: it is the same on all of a cluster.
+async fn commits_for_the_group_without_a_name(target: &Target) {
+    let topic = target.topic("commits_for_the_group_without", 1, &[]).await;
+    target.coordinator("").await;
+    let mut connection = target.connect().await;
+    assert_eq!(committed(&mut connection, "commit", &commit("", "", -1, &topic, 0, 5)).await, 0);
+    connection.noted("fetch", 9, &offsets("", None, -1, &topic, &[0])).await;
+    let delete = DeleteGroupsRequest::default().with_groups_names(vec![text("").into()]);
+    for label in ["delete", "delete again"] {
+        connection.noted(label, 2, &delete).await;
+    }
 }
 
 async fn refuses_long_metadata(target: &Target) {
@@ -249,7 +261,6 @@ async fn fetches_for_members_of_the_present_epoch(target: &Target) {
     assert_eq!(ask("stranger", Some("stranger"), epoch).await, 25);
     assert_eq!(ask("outside", None, -1).await, 0);
     ask("member without epoch", Some("member"), -1).await;
-    ask("epoch without member", None, epoch).await;
 }
 
 async fn fetches_of_several_groups(target: &Target) {
@@ -276,7 +287,6 @@ async fn fetches_nothing_of_a_group_that_is_not_there(target: &Target) {
     all.groups[0].topics = None;
     connection.noted("all", 9, &all).await;
     connection.noted("member", 9, &offsets("fetches_nothing", Some("member"), 1, &topic, &[0])).await;
-    connection.noted("no group", 9, &offsets("", None, -1, &topic, &[0])).await;
 }
 
 async fn deletes_groups_without_members(target: &Target) {
@@ -306,6 +316,4 @@ async fn deletes_what_is_no_group_of_members(target: &Target) {
     answer.results.sort_by_key(|result| result.error_code);
     target.note("one of two", &answer);
     connection.noted("what is left", 9, &offsets(group, None, -1, &topic, &[0])).await;
-    let empty = DeleteGroupsRequest::default().with_groups_names(vec![text("").into()]);
-    connection.noted("no name", 2, &empty).await;
 }

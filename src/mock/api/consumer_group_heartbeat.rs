@@ -36,11 +36,15 @@ pub(crate) fn handle(
             .with_error_message(None)
             .with_member_id(Some(text(pulse.member_id)))
             .with_member_epoch(pulse.epoch)
-            .with_heartbeat_interval_ms(i32::try_from(interval.as_millis()).unwrap_or(i32::MAX))
+            .with_heartbeat_interval_ms(match i32::try_from(interval.as_millis()) {
+                // Who leaves is not told when to come back.
+                _ if pulse.epoch < 0 => 0,
+                interval_ms => interval_ms.unwrap_or(i32::MAX),
+            })
             .with_assignment(pulse.assigned.as_ref().map(told)),
         Err((code, why)) => ConsumerGroupHeartbeatResponse::default()
             .with_error_code(code.0)
-            .with_error_message((!why.is_empty()).then(|| text(why)))
+            .with_error_message(Some(if why.is_empty() { text(code.to_string()) } else { text(why) }))
             .with_member_id(None)
             .with_assignment(None),
     }
@@ -104,6 +108,9 @@ fn check(request: &ConsumerGroupHeartbeatRequest, version: i16) -> Result<(), (E
     if request.instance_id.as_ref().is_some_and(|id| id.is_empty()) {
         return invalid("InstanceId can't be empty.");
     }
+    if request.rack_id.as_ref().is_some_and(|id| id.is_empty()) {
+        return invalid("RackId can't be empty.");
+    }
     if request.subscribed_topic_regex.as_ref().is_some_and(|regex| !regex.is_empty()) {
         return invalid("The mock takes no regular expressions.");
     }
@@ -114,7 +121,7 @@ fn check(request: &ConsumerGroupHeartbeatRequest, version: i16) -> Result<(), (E
         if request.topic_partitions.as_ref().is_none_or(|owned| !owned.is_empty()) {
             return invalid("TopicPartitions must be empty when (re-)joining.");
         }
-        if request.subscribed_topic_names.as_ref().is_none_or(Vec::is_empty) {
+        if request.subscribed_topic_names.is_none() {
             return invalid("SubscribedTopicNames must be set in first request.");
         }
     }

@@ -47,7 +47,11 @@ fn one(core: &Core, context: &Context, key: &str, key_type: i8) -> Coordinator {
 }
 
 fn absent(answer: Coordinator, code: ErrorCode) -> Coordinator {
-    answer.with_error_code(code.0).with_node_id(BrokerId(-1)).with_port(-1)
+    let answer = answer.with_error_code(code.0).with_node_id(BrokerId(-1)).with_port(-1);
+    if code == ErrorCode::INVALID_REQUEST {
+        return answer.with_error_message(Some(text(code.to_string())));
+    }
+    answer
 }
 
 /// The broker that coordinates a group, if any is up.

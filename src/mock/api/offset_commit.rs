@@ -45,19 +45,12 @@ pub(crate) fn handle(
 /// What holds for the request as a whole.
 fn check(core: &mut Core, context: &Context, request: &OffsetCommitRequest) -> Result<(), ErrorCode> {
     let group_id = request.group_id.as_str();
-    if group_id.is_empty() {
-        return Err(ErrorCode::INVALID_GROUP_ID);
-    }
     check_coordinator(core, context, group_id)?;
     let epoch = request.generation_id_or_member_epoch;
-    let rules = core.settings.classic;
     let instance = request.group_instance_id.as_deref();
     match core.group(group_id, context.now) {
         Some(group) => group.check_commit(&request.member_id, instance, epoch, context.version),
-        None if epoch < 0 => {
-            core.groups.insert(group_id.to_owned(), Group::new(rules));
-            Ok(())
-        }
+        None if epoch < 0 => Ok(()),
         None if context.version >= 9 => Err(ErrorCode::GROUP_ID_NOT_FOUND),
         None => Err(ErrorCode::ILLEGAL_GENERATION),
     }
@@ -77,7 +70,9 @@ fn commit(
     if metadata.len() > METADATA_BYTES_MAX {
         return Err(ErrorCode::OFFSET_METADATA_TOO_LARGE);
     }
-    let group = core.groups.get_mut(group).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
+    // The first offset makes the group.
+    let rules = core.settings.classic;
+    let group = core.groups.entry(group.to_owned()).or_insert_with(|| Group::new(rules));
     let committed = Committed {
         offset: partition.committed_offset,
         leader_epoch: partition.committed_leader_epoch,
