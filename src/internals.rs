@@ -2,7 +2,13 @@
 
 #[cfg(feature = "mock")]
 pub use crate::net::transport::{ByteStream, Later, Network};
-pub use crate::wire::{api::fuzz::check_response, record_batch::fuzz::check_record_batch};
+pub use crate::{
+    consumer::{
+        fuzz::check_fetch_session_ops,
+        group::fuzz::{check_group_metadata, check_membership_ops},
+    },
+    wire::{api::fuzz::check_response, fuzz::check_frames, record_batch::fuzz::check_record_batch},
+};
 
 use crate::{
     error::DecodeError,

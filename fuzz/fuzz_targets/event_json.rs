@@ -1,4 +1,3 @@
-//! Event JSON of both topics: see `check_event_json` for what must hold.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| craftwire::internals::check_event_json(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| craftwire_fuzz::EVENT_JSON.run(data));

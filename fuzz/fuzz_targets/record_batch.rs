@@ -1,4 +1,3 @@
-//! Record batches of one partition, as a Fetch answer brings them.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| craftwire::internals::check_record_batch(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| craftwire_fuzz::RECORD_BATCH.run(data));

@@ -16,7 +16,9 @@ mod driver;
 mod error;
 mod event;
 mod fetch_session;
-mod group;
+#[cfg(feature = "internals")]
+pub(crate) mod fuzz;
+pub(crate) mod group;
 mod lane;
 mod positions;
 mod reader;

@@ -9,6 +9,8 @@
 pub(crate) mod api;
 pub(crate) mod compression;
 pub(crate) mod frame;
+#[cfg(feature = "internals")]
+pub(crate) mod fuzz;
 pub(crate) mod reader;
 pub(crate) mod record_batch;
 pub(crate) mod request;

@@ -154,7 +154,10 @@ impl Membership {
         if self.is_fenced_by_time(now) {
             self.lose();
             self.state = State::Retiring;
-            return self.todo.pop();
+            // Nothing else would wake a member that had nothing to lose, so it goes on.
+            if let Some(loss) = self.todo.pop() {
+                return Some(loss);
+            }
         }
         if matches!(self.state, State::Stable | State::Acknowledging) {
             let revoked: BTreeSet<_> = self.owned.difference(&self.target).copied().collect();
@@ -639,6 +642,15 @@ mod tests {
         let id = group.member.member_id().to_owned();
         retire(&mut group, &id, ErrorCode::UNKNOWN_MEMBER_ID);
         assert_eq!(group.heartbeat().1.member_epoch, 0);
+    }
+
+    #[test]
+    fn a_member_with_nothing_to_lose_goes_on_at_once_when_it_fences_itself() {
+        let mut group = Group::new();
+        let (number, _) = group.heartbeat();
+        group.now += Duration::from_secs(48);
+        group.answer(number, 1, Some(&[0]));
+        assert_eq!(group.heartbeat().1.member_epoch, -1, "the answer to its join came too late");
     }
 
     #[test]

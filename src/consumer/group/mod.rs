@@ -4,6 +4,8 @@ pub(crate) mod commits;
 pub(crate) mod committed;
 pub(crate) mod committing;
 pub(crate) mod coordinator;
+#[cfg(feature = "internals")]
+pub(crate) mod fuzz;
 pub(crate) mod member;
 pub(crate) mod membership;
 pub(crate) mod offsets;

@@ -3,10 +3,11 @@
 use super::{
     api_versions::ApiVersionsRequest, consumer_group_heartbeat::ConsumerGroupHeartbeatRequest,
     create_topics::CreateTopicsRequest, delete_groups::DeleteGroupsRequest,
-    delete_topics::DeleteTopicsRequest, describe_configs::DescribeConfigsRequest, fetch::FetchRequest,
-    find_coordinator::FindCoordinatorRequest, incremental_alter_configs::IncrementalAlterConfigsRequest,
-    init_producer_id::InitProducerIdRequest, list_offsets::ListOffsetsRequest, metadata::MetadataRequest,
-    offset_commit::OffsetCommitRequest, offset_fetch::OffsetFetchRequest, produce::decode_produce,
+    delete_topics::DeleteTopicsRequest, describe_cluster::DescribeClusterRequest,
+    describe_configs::DescribeConfigsRequest, fetch::FetchRequest, find_coordinator::FindCoordinatorRequest,
+    incremental_alter_configs::IncrementalAlterConfigsRequest, init_producer_id::InitProducerIdRequest,
+    list_offsets::ListOffsetsRequest, metadata::MetadataRequest, offset_commit::OffsetCommitRequest,
+    offset_fetch::OffsetFetchRequest, produce::decode_produce,
 };
 use crate::{
     error::DecodeError,
@@ -36,6 +37,7 @@ pub fn check_response(data: &[u8]) {
         32 => read::<DescribeConfigsRequest>(version, &mut reader),
         42 => read::<DeleteGroupsRequest>(version, &mut reader),
         44 => read::<IncrementalAlterConfigsRequest>(version, &mut reader),
+        60 => read::<DescribeClusterRequest>(version, &mut reader),
         68 => read::<ConsumerGroupHeartbeatRequest>(version, &mut reader),
         _ => Ok(()),
     };

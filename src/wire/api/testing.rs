@@ -3,10 +3,11 @@
 use super::{
     api_versions::ApiVersionsRequest, consumer_group_heartbeat::ConsumerGroupHeartbeatRequest,
     create_topics::CreateTopicsRequest, delete_groups::DeleteGroupsRequest,
-    delete_topics::DeleteTopicsRequest, describe_configs::DescribeConfigsRequest, fetch::FetchRequest,
-    find_coordinator::FindCoordinatorRequest, incremental_alter_configs::IncrementalAlterConfigsRequest,
-    init_producer_id::InitProducerIdRequest, list_offsets::ListOffsetsRequest, metadata::MetadataRequest,
-    offset_commit::OffsetCommitRequest, offset_fetch::OffsetFetchRequest, produce::PRODUCE_VERSIONS,
+    delete_topics::DeleteTopicsRequest, describe_cluster::DescribeClusterRequest,
+    describe_configs::DescribeConfigsRequest, fetch::FetchRequest, find_coordinator::FindCoordinatorRequest,
+    incremental_alter_configs::IncrementalAlterConfigsRequest, init_producer_id::InitProducerIdRequest,
+    list_offsets::ListOffsetsRequest, metadata::MetadataRequest, offset_commit::OffsetCommitRequest,
+    offset_fetch::OffsetFetchRequest, produce::PRODUCE_VERSIONS,
 };
 use crate::{
     error::DecodeError,
@@ -44,6 +45,7 @@ pub(in crate::wire) fn apis() -> Vec<(ApiKey, VersionRange)> {
         of::<DescribeConfigsRequest>(),
         of::<DeleteGroupsRequest>(),
         of::<IncrementalAlterConfigsRequest>(),
+        of::<DescribeClusterRequest>(),
         of::<ConsumerGroupHeartbeatRequest>(),
     ]
 }
