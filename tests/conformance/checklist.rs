@@ -11,9 +11,11 @@ use std::{collections::BTreeSet, fmt::Write as _, ops::RangeInclusive};
 /// All cases.
 fn cases() -> impl Iterator<Item = &'static Case> {
     [
+        crate::classic_groups::CASES,
         crate::configs::CASES,
         crate::fetch::CASES,
         crate::fetch_sessions::CASES,
+        crate::group_epochs::CASES,
         crate::handshake::CASES,
         crate::heartbeat::CASES,
         crate::list_offsets::CASES,

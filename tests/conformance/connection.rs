@@ -44,6 +44,11 @@ impl<'a> Connection<'a> {
         answer
     }
 
+    /// Notes an answer, or what was made of one.
+    pub(crate) fn note(&self, label: &str, answer: &impl Debug) {
+        self.target.note(label, answer);
+    }
+
     /// Sends a request, and does not wait for what comes of it.
     pub(crate) async fn send<R: Ask>(&mut self, version: i16, request: &R) {
         self.last_correlation_id += 1;

@@ -23,9 +23,11 @@ mod records;
 mod target;
 mod transcript;
 
+mod classic_groups;
 mod configs;
 mod fetch;
 mod fetch_sessions;
+mod group_epochs;
 mod handshake;
 mod heartbeat;
 mod list_offsets;

@@ -56,6 +56,8 @@ impl Target {
             .heartbeat_interval(Duration::from_secs(1))
             .session_timeout(Duration::from_secs(6))
             .group_minima(Duration::from_millis(500), Duration::from_secs(3))
+            .initial_rebalance_delay(Duration::ZERO)
+            .classic_session_timeouts(Duration::from_secs(1), Duration::from_secs(1800))
             .start();
         Self::of(Cluster::Mock(mock.unwrap()))
     }

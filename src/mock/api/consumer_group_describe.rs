@@ -65,7 +65,7 @@ fn described(group: &ConsumerGroup, topics: &Topics, version: i16) -> DescribedG
             .with_client_id(text(member.client_id.as_str()))
             .with_client_host(text(CLIENT_HOST))
             .with_subscribed_topic_names(member.topics.iter().map(|name| topic_name(name)).collect())
-            .with_subscribed_topic_regex(None)
+            .with_subscribed_topic_regex(Some(text("")))
             .with_assignment(told(&member.assigned, topics))
             .with_target_assignment(told(group.target_of(id).unwrap_or(&nothing), topics))
             .with_member_type(if version >= 1 { 1 } else { -1 })

@@ -34,9 +34,6 @@ fn describe(core: &mut Core, context: &Context, id: &str) -> Result<DescribedGro
     if let Some((code, _)) = context.fault {
         return Err(code);
     }
-    if id.is_empty() {
-        return Err(ErrorCode::INVALID_GROUP_ID);
-    }
     check_coordinator(core, context, id)?;
     let group = core.group(id, context.now).and_then(|group| group.classic_mut());
     Ok(described(group.ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?, context.version))
