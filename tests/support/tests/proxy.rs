@@ -248,7 +248,7 @@ async fn slow_frames_arrive_whole_and_late_ones_overlap() {
 async fn one_bit_arrives_wrong_and_the_seed_says_which() {
     let harmed = async |seed| {
         let echo = Echo::start(seed).await;
-        let _ = echo.proxy.add(Rule::answers(Fault::BitFlip { from: 8 }));
+        let _ = echo.proxy.add(Rule::answers(Fault::BitFlip { from: 8, spare_last: 0 }));
         let mut socket = echo.connect().await;
         let mut harmed = Vec::new();
         for id in 1..=4 {
@@ -264,7 +264,7 @@ async fn one_bit_arrives_wrong_and_the_seed_says_which() {
     assert!(first == harmed(5).await && first != harmed(6).await);
 
     let echo = Echo::start(5).await;
-    let flip = echo.proxy.add(Rule::requests(Fault::BitFlip { from: 12 }));
+    let flip = echo.proxy.add(Rule::requests(Fault::BitFlip { from: 12, spare_last: 0 }));
     let repeated = ask(&mut echo.connect().await, api::FETCH, 1).await.unwrap();
     let well = answer(&request(api::FETCH, 1));
     assert_eq!(well.iter().zip(&repeated).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>(), 1);

@@ -70,6 +70,8 @@ pub enum Fault {
     BitFlip {
         /// Frames that are no longer go unharmed.
         from: usize,
+        /// The last so many bytes are spared.
+        spare_last: usize,
     },
     /// Not of frames: a connection that is made while the rule stands ends this long after, by chance between the two.
     Life {

@@ -146,7 +146,7 @@ impl Rules {
             let rule = &known.rule;
             let about = rule.is_about(sight);
             let too_short = match rule.fault {
-                Fault::BitFlip { from } => sight.len <= from,
+                Fault::BitFlip { from, spare_last } => sight.len <= from.saturating_add(spare_last),
                 Fault::Misname | Fault::Stray => sight.len < 8,
                 _ => false,
             };
@@ -216,8 +216,8 @@ fn apply(fault: Fault, id: RuleId, draw: Draw, nth: u64, len: usize, verdict: &m
         Fault::Stray => verdict.after_stray = true,
         Fault::Swap => verdict.swapped = true,
         Fault::Reset { at } => verdict.end = Some((at.min(len), End::Reset)),
-        Fault::BitFlip { from } => {
-            let bits = u64::try_from(len.saturating_sub(from)).unwrap_or(0) * 8;
+        Fault::BitFlip { from, spare_last } => {
+            let bits = u64::try_from(len.saturating_sub(from + spare_last)).unwrap_or(0) * 8;
             verdict.flipped_bit = Some(from * 8 + usize::try_from(draw.below(bits)).unwrap_or(0));
         }
         Fault::Life { .. } => {}
@@ -296,7 +296,7 @@ mod tests {
     fn the_seed_decides_and_nothing_else() {
         let run = |seed| {
             let mut rules = Rules::new(seed);
-            let _ = rules.add(Rule::both_ways(Fault::BitFlip { from: 4 }).one_in(4));
+            let _ = rules.add(Rule::both_ways(Fault::BitFlip { from: 4, spare_last: 0 }).one_in(4));
             let _ = rules.add(Rule::both_ways(Fault::Delay { least: MS, jitter: 50 * MS }));
             let _ = rules.add(Rule::both_ways(Fault::Life { least: 500 * MS, most: 1500 * MS }));
             let frames: Vec<_> =
@@ -317,12 +317,19 @@ mod tests {
     #[test]
     fn one_bit_turns_and_short_frames_have_none_to_turn() {
         let mut rules = Rules::new(9);
-        let _ = rules.add(Rule::both_ways(Fault::BitFlip { from: 4 }));
+        let _ = rules.add(Rule::both_ways(Fault::BitFlip { from: 4, spare_last: 0 }));
         let mut frame = vec![0; 100];
         rules.judge(sight(Direction::Request, 0)).harm(&mut frame);
         assert_eq!(frame.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
         let short = Sight { len: 4, ..sight(Direction::Request, 0) };
         assert_eq!(rules.judge(short), Verdict::default());
+
+        let mut rules = Rules::new(9);
+        let _ = rules.add(Rule::both_ways(Fault::BitFlip { from: 90, spare_last: 8 }));
+        for _ in 0..50 {
+            let bit = rules.judge(sight(Direction::Request, 0)).flipped_bit.unwrap();
+            assert!((90 * 8..92 * 8).contains(&bit));
+        }
     }
 
     #[test]
