@@ -3,10 +3,15 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "a failure here is a failed test, and it looks at the virtual clock"
 )]
 
 #[cfg(feature = "mock")]
+mod descriptors;
+#[cfg(feature = "mock")]
 mod reconnecting;
+#[cfg(feature = "mock")]
+mod throttling;
