@@ -48,15 +48,26 @@ impl Load {
 
     /// Waits until every partition has taken so many more.
     pub(crate) async fn goes_on_everywhere(&mut self, more: u64) {
+        let all: Vec<_> = (0..self.partitions).collect();
+        self.goes_on_in(&all, more).await;
+    }
+
+    /// Waits until each of these partitions has taken so many more.
+    pub(crate) async fn goes_on_in(&mut self, partitions: &[i32], more: u64) {
         let before = self.acked.borrow().clone();
         let enough = |acked: &BTreeMap<i32, u64>| {
-            (0..self.partitions).all(|partition| {
+            partitions.iter().all(|&partition| {
                 let count = |counts: &BTreeMap<i32, u64>| counts.get(&partition).copied().unwrap_or(0);
                 count(acked) >= count(&before) + more
             })
         };
         let done = timeout(PATIENCE, self.acked.wait_for(enough)).await.is_ok();
         assert!(done, "acks stopped: {before:?}, then {:?}", self.acked.borrow());
+    }
+
+    /// Follows how many records each partition has taken.
+    pub(crate) fn acked(&self) -> watch::Receiver<BTreeMap<i32, u64>> {
+        self.acked.clone()
     }
 
     pub(crate) async fn end(self) -> Vec<Sent> {
@@ -116,8 +127,17 @@ pub(crate) fn place(partition: i32, offset: i64, value: &[u8]) -> Place {
     Place { partition, offset, key: key.parse().unwrap(), number: number.parse().unwrap() }
 }
 
-/// Every acked record is there once, at the offset of its ack; what was not sent is not there; keys are in order.
+/// [`judge_outcomes`], and every record was acked.
 pub(crate) fn judge(sent: &[Sent], log: &[Place]) {
+    let acked = judge_outcomes(sent, log);
+    // Nothing here takes as long as the delivery timeout, so retries bring all of it through.
+    let failed: Vec<_> = sent.iter().filter(|(.., outcome)| outcome.is_err()).take(5).collect();
+    assert_eq!(acked, sent.len(), "not acked: {failed:?}");
+}
+
+/// Every acked record is there once, at the offset of its ack; what was not sent is not there; keys are in order. Says
+/// how many were acked.
+pub(crate) fn judge_outcomes(sent: &[Sent], log: &[Place]) -> usize {
     let mut places: BTreeMap<(usize, u64), Vec<Place>> = BTreeMap::new();
     for place in log {
         places.entry((place.key, place.number)).or_default().push(*place);
@@ -146,9 +166,7 @@ pub(crate) fn judge(sent: &[Sent], log: &[Place]) {
             "out of order: {before:?}, then {place:?}"
         );
     }
-    // Nothing here takes as long as the delivery timeout, so retries bring all of it through.
-    let failed: Vec<_> = sent.iter().filter(|(.., outcome)| outcome.is_err()).take(5).collect();
-    assert_eq!(acked, sent.len(), "not acked: {failed:?}");
+    acked
 }
 
 /// Reads until told how much there is, and then until it has that much.
