@@ -56,6 +56,8 @@ mod fetch_session;
 mod followers;
 mod forged;
 mod group;
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 mod handle;
 mod handle_logs;
 mod hooks;
