@@ -132,6 +132,10 @@ impl Rig {
             Kind::LostAcks | Kind::BlackHole | Kind::Latency | Kind::ShortLives => {
                 let node = self.leader(partition).await;
                 let rule = self.proxy.add(rule(fault.kind, node));
+                if fault.kind == Kind::ShortLives {
+                    // It befalls connections that are made: these are made again.
+                    self.proxy.add(Rule::answers(proxy::Fault::Reset { at: 0 }).times(8));
+                }
                 lasts(fault.lasts).await;
                 rule.remove();
                 load.goes_on_for_each_key(1).await;

@@ -193,6 +193,8 @@ impl PartitionQueue {
         let older_unresolved = self.unresolved.range(..at).any(|batch| batch.phase != Phase::Parked);
         let batch = &mut self.unresolved[at];
         if batch.ambiguous {
+            // An attempt that was written would make this one a duplicate, one that was not would make it the next.
+            settled.loss_suspected = !older_unresolved && !self.bump_pending;
             self.bump_pending = true;
             self.recovering = true;
             settled.completion = self.resolve(at, Outcome::Unknown(Unknown::Refused { code }));

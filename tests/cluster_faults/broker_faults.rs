@@ -125,6 +125,7 @@ async fn f4_unclean_election_is_said_and_gone_on_from() {
     }
     assert!(verdict.lost > 0, "this election was to lose records: {verdict}");
     assert_eq!((verdict.order_breaks, verdict.duplicates, verdict.foreign), (0, 0, 0));
+    assert!(metrics.loss_suspected > 0, "what was acked is gone, and the producer did not notice");
     for member in group.running() {
         let _ = group.leave(member).await;
     }
