@@ -1,12 +1,16 @@
 //! Task: what the fronts and the public handle share: the core behind a lock, and the tasks that serve it.
 
-use super::connection::serve;
+use super::MockCluster;
+use super::bend::Effect;
+use super::connection::{End, serve};
 use super::core::{Core, Origin, Outcome};
+use super::handle::Running;
 use super::{clock, server};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
@@ -22,6 +26,8 @@ pub(crate) struct Shared {
     tasks: Mutex<Tasks>,
     /// The runtime that serves TCP; `None` for a cluster that is in memory only.
     tcp: Option<Handle>,
+    /// The public handles, for hooks that change the cluster.
+    running: OnceLock<Weak<Running>>,
 }
 
 #[derive(Debug, Default)]
@@ -37,11 +43,25 @@ struct Connection {
     broker: i32,
     woken: Arc<Notify>,
     task: AbortHandle,
+    /// Whether its end is a reset.
+    resets: Arc<AtomicBool>,
 }
 
 impl Shared {
     pub(crate) fn new(core: Core, tcp: Option<Handle>) -> Arc<Self> {
-        Arc::new(Self { core: Mutex::new(core), tasks: Mutex::default(), tcp })
+        Arc::new(Self { core: Mutex::new(core), tasks: Mutex::default(), tcp, running: OnceLock::new() })
+    }
+
+    /// Remembers the public handles, without keeping them alive.
+    pub(crate) fn set_running(&self, running: Weak<Running>) {
+        let _ = self.running.set(running);
+    }
+
+    /// Lets a hook change the cluster, unless that has ended meanwhile.
+    pub(crate) fn act(&self, effect: &Effect) {
+        if let Some(running) = self.running.get().and_then(Weak::upgrade) {
+            (effect.0)(&MockCluster::from(running));
+        }
     }
 
     /// Works on the core, then wakes the connections whose wait is over.
@@ -89,6 +109,14 @@ impl Shared {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        self.accept_resettable(broker, stream, |_| {})
+    }
+
+    /// Serves a connection whose stream `reset` readies for a close without a goodbye.
+    pub(crate) fn accept_resettable<S>(self: &Arc<Self>, broker: i32, stream: S, reset: fn(&S)) -> bool
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         // The broker is looked up under the tasks' lock, so that a stop either refuses this connection or cuts it; and
         // the task, should it end at once, waits for its entry before it takes that off again.
         let mut tasks = lock(&self.tasks);
@@ -99,8 +127,11 @@ impl Shared {
         let connection = tasks.last_connection;
         let woken = Arc::new(Notify::new());
         let origin = Origin { broker, connection };
-        let task = tokio::spawn(serve(Arc::clone(self), origin, Arc::clone(&woken), stream));
-        tasks.connections.insert(connection, Connection { broker, woken, task: task.abort_handle() });
+        let resets = Arc::new(AtomicBool::new(false));
+        let end = End::new(stream, reset, Arc::clone(&resets));
+        let task = tokio::spawn(serve(Arc::clone(self), origin, Arc::clone(&woken), end));
+        let connection_of = Connection { broker, woken, task: task.abort_handle(), resets };
+        tasks.connections.insert(connection, connection_of);
         true
     }
 
@@ -136,7 +167,21 @@ impl Shared {
     /// Kills a broker, as [`stop_broker`](Self::stop_broker) but without a goodbye.
     pub(crate) fn kill_broker(&self, broker: i32) {
         self.at_now(|core, now| core.kill_broker(now, broker));
+        self.mark_resets(broker);
         self.disappear(broker);
+    }
+
+    /// Resets all connections to a broker, which goes on.
+    pub(crate) fn reset_connections(&self, broker: i32) {
+        self.mark_resets(broker);
+        self.cut_connections(broker);
+    }
+
+    fn mark_resets(&self, broker: i32) {
+        let tasks = lock(&self.tasks);
+        for connection in tasks.connections.values().filter(|one| one.broker == broker) {
+            connection.resets.store(true, Ordering::Relaxed);
+        }
     }
 
     fn disappear(&self, broker: i32) {

@@ -2,23 +2,29 @@
 //!
 //! One request at a time, as Kafka does: while one is parked, none behind it is answered.
 
+use super::bend::Ending;
 use super::cluster::Shared;
 use super::core::{Origin, Outcome};
 use crate::wire::frame::{FRAME_BYTES_MAX, next_frame};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
 /// Serves until the peer closes, the bytes make no sense, or the cluster says so.
-pub(crate) async fn serve<S>(shared: Arc<Shared>, origin: Origin, woken: Arc<Notify>, mut stream: S)
+pub(crate) async fn serve<S>(shared: Arc<Shared>, origin: Origin, woken: Arc<Notify>, end: End<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let mut end = end;
+    let resets = Arc::clone(&end.resets);
+    let stream = &mut end.stream;
     let _registered = Registered { shared: Arc::clone(&shared), connection: origin.connection };
     let mut buffer = BytesMut::new();
-    while let Some(frame) = read_frame(&mut stream, &mut buffer).await {
+    while let Some(frame) = read_frame(stream, &mut buffer).await {
         let mut outcome = shared.handle(origin, frame);
         loop {
             match outcome {
@@ -34,7 +40,7 @@ where
                         biased;
                         () = woken.notified() => {}
                         () = sleep_until(until.into()) => {}
-                        is_open = read_more(&mut stream, &mut buffer), if buffer.len() < READ_AHEAD_BYTES => {
+                        is_open = read_more(stream, &mut buffer), if buffer.len() < READ_AHEAD_BYTES => {
                             if !is_open {
                                 return;
                             }
@@ -44,15 +50,53 @@ where
                     }
                     outcome = shared.resume(origin);
                 }
-                Outcome::Hang => {
-                    while read_more(&mut stream, &mut buffer).await {
-                        buffer.clear();
+                Outcome::Hang => return hang(stream, &mut buffer).await,
+                Outcome::Close => return,
+                Outcome::Last(bytes, ending) => {
+                    resets.store(ending == Ending::Reset, Ordering::Relaxed);
+                    let is_written = stream.write_all(&bytes).await.is_ok() && stream.flush().await.is_ok();
+                    if is_written && ending == Ending::Silence {
+                        hang(stream, &mut buffer).await;
                     }
                     return;
                 }
-                Outcome::Close => return,
+                Outcome::Act(effect) => {
+                    shared.act(&effect);
+                    // Should that have cut this very connection, then this is where it ends.
+                    yield_now().await;
+                    outcome = shared.resume(origin);
+                }
             }
         }
+    }
+}
+
+/// A connection's stream, and how it is let go of.
+pub(crate) struct End<S> {
+    stream: S,
+    reset: fn(&S),
+    /// Whether it is reset rather than closed.
+    resets: Arc<AtomicBool>,
+}
+
+impl<S> End<S> {
+    pub(crate) const fn new(stream: S, reset: fn(&S), resets: Arc<AtomicBool>) -> Self {
+        Self { stream, reset, resets }
+    }
+}
+
+impl<S> Drop for End<S> {
+    fn drop(&mut self) {
+        if self.resets.load(Ordering::Relaxed) {
+            (self.reset)(&self.stream);
+        }
+    }
+}
+
+/// Swallows all that comes until the peer closes.
+async fn hang<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut BytesMut) {
+    while read_more(stream, buffer).await {
+        buffer.clear();
     }
 }
 

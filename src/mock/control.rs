@@ -124,6 +124,11 @@ impl MockCluster {
         self.shared().cut_connections(broker);
     }
 
+    /// Resets all connections to a broker (RST), which goes on. In memory this is the same as a cut.
+    pub fn reset_connections(&self, broker: i32) {
+        self.shared().reset_connections(broker);
+    }
+
     fn address_if_down(&self, id: i32) -> Option<(String, u16)> {
         self.shared().with_core(|core| {
             let broker = core.brokers.get(&id).filter(|broker| broker.process == Process::Down)?;

@@ -5,6 +5,7 @@
 
 use super::api::{self, Api, Pending};
 use super::batch::BatchHeader;
+use super::bend::{Bend, Effect, Ending, joined, misnamed};
 use super::brokers::{Broker, Process};
 use super::compaction::compact;
 use super::configs::Configs;
@@ -20,10 +21,12 @@ use super::random::Random;
 use super::retention::Retention;
 use super::settings::Settings;
 use super::topics::{Topics, place_replicas};
+use super::touched::touches;
 use crate::error::ErrorCode;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::decode_request_header_from_buffer;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -47,6 +50,10 @@ pub(crate) enum Outcome {
     Hang,
     /// Close the connection.
     Close,
+    /// Write this, then end the connection so.
+    Last(Bytes, Ending),
+    /// Let this happen to the cluster, then `resume`.
+    Act(Effect),
 }
 
 /// Who asks what, while a request is worked on.
@@ -58,6 +65,8 @@ pub(crate) struct Context {
     pub(crate) version: i16,
     pub(crate) correlation_id: i32,
     pub(crate) client_id: String,
+    /// The request as hooks see it.
+    pub(crate) call: Arc<Call>,
     /// What the answer says of keeping quiet.
     pub(crate) throttle_time_ms: i32,
     /// A code that a hook wants in all of the answer.
@@ -113,6 +122,8 @@ pub(crate) struct Core {
     /// When retention is checked next.
     retention_due: Instant,
     parked: BTreeMap<u64, (Instant, Job)>,
+    /// Answers that come after the next one, by connection.
+    held_back: BTreeMap<u64, Bytes>,
     /// Connections that are not read until then.
     muted: BTreeMap<u64, Instant>,
     /// Connections with a request parked on a partition.
@@ -155,6 +166,7 @@ impl Core {
             requests: BTreeMap::new(),
             retention_due,
             parked: BTreeMap::new(),
+            held_back: BTreeMap::new(),
             muted: BTreeMap::new(),
             watchers: BTreeMap::new(),
             replies: BTreeMap::new(),
@@ -198,7 +210,8 @@ impl Core {
             client_id: header.client_id.as_ref().map(ToString::to_string),
             body: body.clone(),
         };
-        let action = self.hooks.judge(&call);
+        let (topics, sessions) = (&self.topics, &self.sessions);
+        let action = self.hooks.judge(&call, |topic, index| touches(topics, sessions, &call, topic, index));
         let mut context = Context {
             now,
             origin,
@@ -206,6 +219,7 @@ impl Core {
             version: header.request_api_version,
             correlation_id: header.correlation_id,
             client_id: header.client_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            call: Arc::new(call),
             throttle_time_ms: 0,
             fault: None,
         };
@@ -214,6 +228,11 @@ impl Core {
         }
         match action {
             Some(Action::Disconnect(When::Before)) => Outcome::Close,
+            Some(Action::Reset(When::Before)) => Outcome::Last(Bytes::new(), Ending::Reset),
+            Some(Action::Run(effect, When::Before)) => {
+                self.parked.insert(origin.connection, (now, Job::Request(body, context)));
+                Outcome::Act(effect)
+            }
             Some(Action::Silence(When::Before)) => Outcome::Hang,
             Some(Action::Answer(body)) => Outcome::Reply(api::frame_of(&context, &body)),
             Some(Action::Delay(by, When::Before)) => self.park(now + by, origin, Job::Request(body, context)),
@@ -253,13 +272,14 @@ impl Core {
                 context.now = now;
                 self.serve(&context, body, None)
             }
-            Job::Reply(frame) => Outcome::Reply(frame),
+            Job::Reply(frame) => self.reply(origin, frame),
         }
     }
 
     /// Forgets a connection that is closed.
     pub(crate) fn disconnected(&mut self, connection: u64) {
         self.parked.remove(&connection);
+        self.held_back.remove(&connection);
         self.replies.remove(&connection);
         self.muted.remove(&connection);
         self.woken.remove(&connection);
@@ -364,7 +384,7 @@ impl Core {
 
     /// A code that a hook wants for one partition of the answer.
     pub(crate) fn fault(&mut self, context: &Context, topic: &str, index: i32) -> Option<(ErrorCode, When)> {
-        context.fault.or_else(|| self.hooks.judge_partition(context.api, context.origin.broker, topic, index))
+        context.fault.or_else(|| self.hooks.judge_partition(&context.call, topic, index))
     }
 
     /// Counts bytes on a client's quota. Past it the connection is not read for a time, which is told in the answer.
@@ -500,9 +520,41 @@ impl Core {
         };
         match after {
             Some(Action::Disconnect(_)) => Outcome::Close,
+            Some(Action::Reset(_)) => Outcome::Last(Bytes::new(), Ending::Reset),
             Some(Action::Silence(_)) => Outcome::Hang,
             Some(Action::Delay(by, _)) => self.park(context.now + by, context.origin, Job::Reply(frame)),
-            _ => Outcome::Reply(frame),
+            Some(Action::Run(effect, _)) => {
+                self.parked.insert(context.origin.connection, (context.now, Job::Reply(frame)));
+                Outcome::Act(effect)
+            }
+            Some(Action::Bend(bend)) => self.bend(context, &bend, frame),
+            _ => self.reply(context.origin, frame),
+        }
+    }
+
+    fn bend(&mut self, context: &Context, bend: &Bend, frame: Bytes) -> Outcome {
+        let frame = match bend {
+            Bend::Cut(at, ending) => return Outcome::Last(frame.slice(..frame.len().min(*at)), *ending),
+            Bend::Swap => {
+                self.held_back.insert(context.origin.connection, frame);
+                return Outcome::Silent;
+            }
+            Bend::Misname => misnamed(&frame, 1),
+            Bend::Double => joined(&frame, &frame),
+            Bend::Precede => joined(&misnamed(&frame, 1_000_000), &frame),
+            Bend::Rewrite(rewrite) => {
+                let body = frame.get(api::header_bytes(context)..).unwrap_or_default();
+                api::frame_of(context, &(rewrite.0)(body))
+            }
+        };
+        self.reply(context.origin, frame)
+    }
+
+    /// The answer, and after it the one that was to be swapped with it.
+    fn reply(&mut self, origin: Origin, frame: Bytes) -> Outcome {
+        match self.held_back.remove(&origin.connection) {
+            Some(held_back) => Outcome::Reply(joined(&frame, &held_back)),
+            None => Outcome::Reply(frame),
         }
     }
 

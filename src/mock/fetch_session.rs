@@ -156,6 +156,12 @@ impl Sessions {
         }
     }
 
+    /// Whether a session, by broker and id, is about a partition.
+    pub(crate) fn holds(&self, session: (i32, i32), topic: &TopicKey, index: i32) -> bool {
+        let held = self.by_id.get(&session).map(|session| &session.partitions);
+        held.is_some_and(|held| held.iter().any(|cached| cached.wanted.is_at(topic, index)))
+    }
+
     /// Drops a broker's sessions, as its stop does.
     pub(crate) fn forget_broker(&mut self, broker: i32) {
         self.by_id.retain(|(at, _), _| *at != broker);

@@ -30,13 +30,19 @@ pub struct MockCluster {
 
 /// Ends the cluster's tasks with the last handle.
 #[derive(Debug)]
-struct Running {
+pub(crate) struct Running {
     shared: Arc<Shared>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.shared.shut_down();
+    }
+}
+
+impl From<Arc<Running>> for MockCluster {
+    fn from(running: Arc<Running>) -> Self {
+        Self { running }
     }
 }
 
@@ -47,7 +53,9 @@ impl MockCluster {
     }
 
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { running: Arc::new(Running { shared }) }
+        let running = Arc::new(Running { shared });
+        running.shared.set_running(Arc::downgrade(&running));
+        Self { running }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -3,6 +3,7 @@
 //! Invariant: rules are tried in the order in which they were added, and the first that applies is the only one.
 
 use super::api::Api;
+use super::bend::{Bend, Effect};
 use crate::error::ErrorCode;
 use bytes::Bytes;
 use std::fmt;
@@ -73,6 +74,12 @@ pub(crate) enum Action {
     /// The connection falls silent.
     Silence(When),
     Disconnect(When),
+    /// The connection is reset.
+    Reset(When),
+    /// The answer is not what it should be.
+    Bend(Bend),
+    /// The cluster is changed first, or between the effect and the answer.
+    Run(Effect, When),
 }
 
 /// A rule about whole requests, or about one partition in them.
@@ -81,6 +88,8 @@ pub(crate) struct Rule {
     pub(crate) api: Api,
     pub(crate) broker: Option<i32>,
     pub(crate) partition: Option<(String, i32)>,
+    /// Only requests that are about this partition.
+    pub(crate) about: Option<(String, i32)>,
     pub(crate) condition: Option<Condition>,
     pub(crate) skip: u64,
     /// How often it still applies; `None`: always.
@@ -122,12 +131,13 @@ impl Hooks {
         self.rules.iter().find(|rule| rule.id == id).map_or(0, |rule| rule.hits)
     }
 
-    /// What becomes of a whole request, if a rule says so.
-    pub(crate) fn judge(&mut self, call: &Call) -> Option<Action> {
+    /// What becomes of a whole request, if a rule says so; `is_about` tells which partitions it is about.
+    pub(crate) fn judge(&mut self, call: &Call, is_about: impl Fn(&str, i32) -> bool) -> Option<Action> {
         let applies = |rule: &Rule| {
             rule.partition.is_none()
                 && rule.api == call.api
                 && rule.broker.is_none_or(|broker| broker == call.broker)
+                && rule.about.as_ref().is_none_or(|(topic, index)| is_about(topic, *index))
                 && rule.condition.as_ref().is_none_or(|condition| condition(call))
         };
         self.first(applies)
@@ -136,14 +146,14 @@ impl Hooks {
     /// The code that one partition of a request is answered with, if a rule says so.
     pub(crate) fn judge_partition(
         &mut self,
-        api: Api,
-        broker: i32,
+        call: &Call,
         topic: &str,
         index: i32,
     ) -> Option<(ErrorCode, When)> {
         let applies = |rule: &Rule| {
-            rule.api == api
-                && rule.broker.is_none_or(|wanted| wanted == broker)
+            rule.api == call.api
+                && rule.broker.is_none_or(|broker| broker == call.broker)
+                && rule.condition.as_ref().is_none_or(|condition| condition(call))
                 && rule.partition.as_ref().is_some_and(|(name, at)| name == topic && *at == index)
         };
         match self.first(applies) {
@@ -179,6 +189,7 @@ mod tests {
             api: Api::Metadata,
             broker: Some(1),
             partition: None,
+            about: None,
             condition: None,
             skip,
             left,
@@ -197,13 +208,13 @@ mod tests {
         let first = hooks.add(rule(1, Some(2), 5));
         hooks.add(rule(0, None, 6));
         let codes: Vec<_> = (0..5)
-            .map(|_| match hooks.judge(&call(1)) {
+            .map(|_| match hooks.judge(&call(1), |_, _| false) {
                 Some(Action::Fail(code, _)) => code.0,
                 _ => 0,
             })
             .collect();
         assert_eq!(codes, [6, 5, 5, 6, 6]);
         assert_eq!(hooks.hits(first), 2);
-        assert_eq!(hooks.judge(&call(2)), None);
+        assert_eq!(hooks.judge(&call(2), |_, _| false), None);
     }
 }

@@ -42,6 +42,7 @@
 
 mod api;
 mod batch;
+mod bend;
 mod brokers;
 mod builder;
 mod clock;
@@ -79,10 +80,12 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod touched;
 mod transaction;
 mod transaction_index;
 
 pub use api::Api;
+pub use bend::Ending;
 pub use builder::MockClusterBuilder;
 pub use error::MockError;
 pub use handle::{Connector, MockCluster};

@@ -1,6 +1,8 @@
 //! The builder of a hook, and the handle that it leaves behind.
 
+use super::MockCluster;
 use super::api::Api;
+use super::bend::{Bend, Callback, Ending};
 use super::cluster::Shared;
 use super::hooks::{Action, Call, Condition, Rule, When};
 use crate::error::ErrorCode;
@@ -19,6 +21,7 @@ pub struct On<'a> {
     shared: &'a Arc<Shared>,
     api: Api,
     broker: Option<i32>,
+    about: Option<(String, i32)>,
     condition: Option<Condition>,
     skip: u64,
     left: Option<u64>,
@@ -26,12 +29,19 @@ pub struct On<'a> {
 
 impl<'a> On<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>, api: Api) -> Self {
-        Self { shared, api, broker: None, condition: None, skip: 0, left: Some(1) }
+        Self { shared, api, broker: None, about: None, condition: None, skip: 0, left: Some(1) }
     }
 
     /// Only requests to this broker.
     pub const fn broker(mut self, id: i32) -> Self {
         self.broker = Some(id);
+        self
+    }
+
+    /// Only requests that are about this partition: Produce, Fetch (what its session holds counts), ListOffsets and
+    /// OffsetCommit.
+    pub fn partition(mut self, topic: &str, partition: i32) -> Self {
+        self.about = Some((topic.to_owned(), partition));
         self
     }
 
@@ -74,7 +84,7 @@ impl<'a> On<'a> {
     /// Answers for one partition with `code`; that part of the request does not take effect.
     ///
     /// This is for Produce, Fetch, ListOffsets, OffsetCommit and OffsetFetch, and for Metadata, where partition -1 stands
-    /// for the topic. The count is that of the partition's turns, and a [`when`](Self::when) is not asked.
+    /// for the topic. The count is that of the partition's turns.
     pub fn fail_partition(self, topic: &str, partition: i32, code: ErrorCode) -> Hooked {
         self.set(Some((topic.to_owned(), partition)), Action::Fail(code, When::Before))
     }
@@ -139,12 +149,97 @@ impl<'a> On<'a> {
         self.set(None, Action::Disconnect(When::After))
     }
 
+    /// Resets the connection (RST); the request does not take effect. In memory this is a close.
+    pub fn reset_before(self) -> Hooked {
+        self.set(None, Action::Reset(When::Before))
+    }
+
+    /// Resets the connection (RST) in place of the answer, after the request took effect. In memory this is a close.
+    pub fn reset_after(self) -> Hooked {
+        self.set(None, Action::Reset(When::After))
+    }
+
+    /// Writes only the first `bytes` of the answer, its length prefix counted, then ends the connection so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use craftwire::mock::{Api, Ending, MockCluster};
+    ///
+    /// let mock = MockCluster::builder().start_in_memory()?;
+    /// // Every answer to Produce is cut one byte further on.
+    /// for bytes in 0..100 {
+    ///     mock.on(Api::Produce).cut(bytes, Ending::Close);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn cut(self, bytes: usize, ending: Ending) -> Hooked {
+        self.set(None, Action::Bend(Bend::Cut(bytes, ending)))
+    }
+
+    /// Answers under the correlation id of another request.
+    pub fn misname(self) -> Hooked {
+        self.set(None, Action::Bend(Bend::Misname))
+    }
+
+    /// Answers twice.
+    pub fn answer_twice(self) -> Hooked {
+        self.set(None, Action::Bend(Bend::Double))
+    }
+
+    /// Answers a request that was never made, then this one.
+    pub fn answer_nobody_first(self) -> Hooked {
+        self.set(None, Action::Bend(Bend::Precede))
+    }
+
+    /// Answers this request after the next one on its connection. Where no next one comes it stays without an answer.
+    pub fn swap_with_next(self) -> Hooked {
+        self.set(None, Action::Bend(Bend::Swap))
+    }
+
+    /// Answers with what `rewrite` makes of the answer's body, after the request took effect.
+    ///
+    /// It is called with the cluster locked: it must not call the mock.
+    pub fn rewrite(self, rewrite: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Hooked {
+        self.set(None, Action::Bend(Bend::Rewrite(Callback(Arc::new(rewrite)))))
+    }
+
+    /// Changes the cluster first, then serves the request as usual.
+    ///
+    /// The closure gets a handle; one of its own would keep the cluster alive for ever.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use craftwire::mock::{Api, MockCluster};
+    /// use std::time::Duration;
+    ///
+    /// let mock = MockCluster::builder().brokers(3).topic("orders", 1).start_in_memory()?;
+    /// // The third Produce meets a leader that has just moved; the one after that kills the new one.
+    /// mock.on(Api::Produce).skip(2).then(|mock| {
+    ///     let _ = mock.move_leader("orders", 0, 2);
+    /// });
+    /// mock.on(Api::Produce).skip(2).broker(2).then_after(|mock| mock.kill_broker(2));
+    /// # Ok(()) }
+    /// ```
+    pub fn then(self, effect: impl Fn(&MockCluster) + Send + Sync + 'static) -> Hooked {
+        self.set(None, Action::Run(Callback(Arc::new(effect)), When::Before))
+    }
+
+    /// Serves the request, then changes the cluster, then answers, if the connection is still there.
+    pub fn then_after(self, effect: impl Fn(&MockCluster) + Send + Sync + 'static) -> Hooked {
+        self.set(None, Action::Run(Callback(Arc::new(effect)), When::After))
+    }
+
     fn set(self, partition: Option<(String, i32)>, action: Action) -> Hooked {
         let rule = Rule {
             id: 0,
             api: self.api,
             broker: self.broker,
             partition,
+            about: self.about,
             condition: self.condition,
             skip: self.skip,
             left: self.left,

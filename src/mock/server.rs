@@ -29,7 +29,10 @@ pub(crate) fn spawn(
         while let Ok((stream, _)) = listener.accept().await {
             // Answers are small and each is awaited, so they must not wait for more to send.
             if stream.set_nodelay(true).is_ok() {
-                shared.accept(broker, stream);
+                shared.accept_resettable(broker, stream, |stream| {
+                    // A stream whose peer is gone already needs no reset.
+                    let _ = stream.set_zero_linger();
+                });
             }
         }
     });

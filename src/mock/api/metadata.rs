@@ -80,7 +80,7 @@ fn brokers(core: &Core, up: &BTreeSet<i32>) -> Vec<MetadataResponseBroker> {
 
 fn by_name(core: &mut Core, context: &Context, name: &str, may_create: bool) -> MetadataResponseTopic {
     let told = |topic: MetadataResponseTopic| topic.with_name(Some(topic_name(name)));
-    if let Some((code, _)) = core.hooks.judge_partition(context.api, context.origin.broker, name, -1) {
+    if let Some((code, _)) = core.hooks.judge_partition(&context.call, name, -1) {
         return told(refused(code));
     }
     if let Some(topic) = core.topics.get(name) {

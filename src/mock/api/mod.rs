@@ -241,10 +241,19 @@ pub(crate) fn frame<R: Encodable + HeaderVersion + Throttled>(context: &Context,
     frame.map_or(Answer::Close, Answer::Frame)
 }
 
+/// How many bytes of an answer's frame come before its body: length, correlation id and, from some version on, a tag
+/// count.
+pub(crate) fn header_bytes(context: &Context) -> usize {
+    if has_tags(context) { 9 } else { 8 }
+}
+
+fn has_tags(context: &Context) -> bool {
+    ApiKey::try_from(context.api.number()).is_ok_and(|key| key.response_header_version(context.version) > 0)
+}
+
 /// A forged body as a frame.
 pub(crate) fn frame_of(context: &Context, body: &[u8]) -> Bytes {
-    let flexible = ApiKey::try_from(context.api.number())
-        .is_ok_and(|key| key.response_header_version(context.version) > 0);
+    let flexible = has_tags(context);
     let frame = with_length(|out| {
         out.put_i32(context.correlation_id);
         if flexible {

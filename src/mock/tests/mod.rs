@@ -8,6 +8,7 @@ mod hooks;
 mod logs;
 mod quotas;
 mod replication;
+mod scripting;
 mod transactions;
 mod versions;
 
