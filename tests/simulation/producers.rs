@@ -1,0 +1,162 @@
+//! The load: two producers, each with a client of its own, and what became of their records.
+
+use crate::{
+    checker::Kind,
+    history::{ANYWHERE, Id, Outcome, Place, value},
+    random::Random,
+    schedule::TOPICS,
+    settings::{MESSAGE_BYTES, ProducerSettings},
+    world::{Stage, World, pause},
+};
+use craftwire::{
+    Producer, ProducerRecord,
+    producer::{Delivery, DeliveryError},
+};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Produces until the faults are over, then proves that all is well again, and closes.
+pub(crate) async fn run(world: World, number: usize) {
+    let client = world.client(number, 0).await;
+    let settings = world.settings().producers[number].clone();
+    let producer = loop {
+        let builder = client
+            .producer()
+            .profile(settings.profile)
+            .compression(settings.compression)
+            .buffer_bytes(settings.buffer_bytes)
+            .batch_bytes(settings.batch_bytes)
+            .max_message_bytes(MESSAGE_BYTES)
+            .delivery_timeout(settings.delivery_timeout)
+            .topic_timeout(Duration::from_secs(3));
+        match builder.build().await {
+            Ok(producer) => break producer,
+            Err(error) if error.is_retriable() => pause(200).await,
+            Err(error) => return world.violation(Kind::Error, format!("producer {number}: {error:?}")),
+        }
+    };
+    drop(client);
+    let (taken, deliveries) = mpsc::unbounded_channel();
+    let settling = tokio::spawn(settle(world.clone(), number, deliveries));
+    let random = Random::of(world.seed(), &format!("producer {number}"));
+    let mut load = Load { world: world.clone(), number, next: 0, producer, settings, random, taken };
+    load.through_the_faults().await;
+    load.when_calm().await;
+    let Load { producer, taken, .. } = load;
+    drop(taken);
+    let within = Duration::from_secs(5);
+    if let Some(report) =
+        world.within(within + Duration::from_secs(1), "a producer's close", producer.close(within)).await
+        && (report.not_sent, report.unknown) != (0, 0)
+    {
+        world.violation(Kind::NoProgress, format!("producer {number}: {report:?} though nothing is wrong"));
+    }
+    world.within(Duration::from_secs(1), "deliveries of a closed producer", settling).await;
+}
+
+struct Load {
+    world: World,
+    number: usize,
+    next: u64,
+    producer: Producer,
+    settings: ProducerSettings,
+    random: Random,
+    taken: mpsc::UnboundedSender<Taken>,
+}
+
+/// A record that was taken, and whether nothing was wrong any more then.
+struct Taken {
+    send: usize,
+    is_calm: bool,
+    delivery: Delivery,
+}
+
+impl Load {
+    async fn through_the_faults(&mut self) {
+        let mut stage = self.world.stage();
+        while *stage.borrow_and_update() == Stage::Faults {
+            for _ in 0..self.random.between(1, self.settings.burst) {
+                self.send_one(false).await;
+            }
+            self.look_at_memory();
+            let (low, high) = self.settings.pause_ms;
+            pause(self.random.between(low, high)).await;
+        }
+        // Until what the faults left behind has come to rest.
+        if stage.wait_for(|stage| *stage >= Stage::Drain).await.is_err() {
+            self.world.violation(Kind::Hang, "the run ended early");
+        }
+    }
+
+    async fn when_calm(&mut self) {
+        // Partitions that were added are known only when metadata is next asked for.
+        for (topic, (_, partitions)) in TOPICS.iter().enumerate() {
+            for partition in 0..*partitions {
+                self.send((topic, partition), true).await;
+            }
+        }
+        self.producer.flush().await;
+        self.look_at_memory();
+    }
+
+    async fn send_one(&mut self, is_calm: bool) {
+        let topic = self.random.below(TOPICS.len());
+        // Partitions that were added are left to keys and to the calm.
+        let count = usize::try_from(TOPICS[topic].1).unwrap();
+        let partition = i32::try_from(self.random.below(count)).unwrap();
+        self.send((topic, partition), is_calm).await;
+    }
+
+    async fn send(&mut self, place: Place, is_calm: bool) {
+        let id = Id { producer: self.number, number: self.next };
+        let key = self.random.between(1, self.settings.keys);
+        let padding = if self.settings.padding == 0 { 0 } else { self.random.below(self.settings.padding) };
+        let topic = TOPICS[place.0].0;
+        let names_partition = self.settings.names_partitions || is_calm;
+        let place = if names_partition { place } else { (place.0, ANYWHERE) };
+        let mut record = ProducerRecord::new(topic, value(id, place, padding))
+            .key(key.to_string())
+            .timestamp_ms(i64::try_from(self.world.net().now_ms()).unwrap());
+        if names_partition {
+            record = record.partition(place.1);
+        }
+        self.next += 1;
+        match self.producer.send(record).await {
+            Ok(delivery) => {
+                let place = (place.0, delivery.partition());
+                let send = self.world.took(id, place);
+                if self.taken.send(Taken { send, is_calm, delivery }).is_err() {
+                    self.world.violation(Kind::Panic, "nobody waits for deliveries");
+                }
+            }
+            Err(error) if error.is_retriable() && !is_calm => {}
+            Err(error) => {
+                self.world.violation(Kind::Error, format!("{id:?} for {place:?} was not taken: {error:?}"))
+            }
+        }
+    }
+
+    fn look_at_memory(&self) {
+        let (buffered, limit) = (self.producer.metrics().buffered_bytes, self.settings.buffer_bytes);
+        if usize::try_from(buffered).unwrap() > limit {
+            self.world
+                .violation(Kind::Memory, format!("producer {}: {buffered} of {limit} bytes", self.number));
+        }
+    }
+}
+
+/// Waits for each record's outcome, in turn: an outcome that nobody is woken for stays open.
+async fn settle(world: World, number: usize, mut taken: mpsc::UnboundedReceiver<Taken>) {
+    while let Some(Taken { send, is_calm, delivery }) = taken.recv().await {
+        let outcome = match delivery.await {
+            Ok(ack) => Outcome::Acked { offset: ack.offset },
+            Err(DeliveryError::NotSent(cause)) => Outcome::NotSent(format!("{cause:?}")),
+            Err(error) => Outcome::Unknown(format!("{error:?}")),
+        };
+        if is_calm && !matches!(outcome, Outcome::Acked { .. }) {
+            let what = format!("producer {number}: {outcome:?} of a record though nothing is wrong");
+            world.violation(Kind::NoProgress, what);
+        }
+        world.settled(send, outcome);
+    }
+}

@@ -1,0 +1,95 @@
+//! Runs seeds on all cores, and says of those that fail what went wrong and under which faults.
+
+use crate::{
+    schedule::{self, Fault},
+    shrink::shrink,
+    world::{self, Figures, Report},
+};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::Instant,
+};
+
+/// The seeds that the environment asks for, or the usual ones.
+pub(crate) fn run_seeds() {
+    if let Some(seed) = number("CRAFTWIRE_SEED") {
+        let faults = schedule::draw(seed);
+        let report = world::run(seed, &faults);
+        println!("{}", told(seed, &faults, &report));
+        if !report.violations.is_empty() {
+            println!("{}", shrunk(seed, &report));
+        }
+        assert!(report.violations.is_empty(), "seed {seed} failed");
+        return;
+    }
+    let seeds = number("CRAFTWIRE_SEEDS").unwrap_or(SEEDS);
+    let started = Instant::now();
+    let (next, done) = (AtomicU64::new(0), Mutex::new((Figures::default(), Vec::new())));
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    let report = world::run(seed, &schedule::draw(seed));
+                    let mut done = done.lock().unwrap();
+                    done.0.add(&report.figures);
+                    if !report.violations.is_empty() {
+                        done.1.push((seed, report));
+                    }
+                }
+            });
+        }
+    });
+    let (figures, mut failed) = done.into_inner().unwrap();
+    let took = started.elapsed().as_secs_f64();
+    println!("{seeds} seeds in {took:.1} s: {figures:#?}");
+    failed.sort_by_key(|(seed, _)| *seed);
+    for (seed, report) in failed.iter().take(TOLD) {
+        println!("{}", shrunk(*seed, report));
+    }
+    let list: Vec<String> =
+        failed.iter().map(|(seed, report)| format!("{seed} {:?}", report.violations[0].kind)).collect();
+    assert!(failed.is_empty(), "{} of {seeds} seeds failed: {list:?}", failed.len());
+}
+
+/// The least that has to go wrong for a seed to break the same promise.
+fn shrunk(seed: u64, report: &Report) -> String {
+    let kind = report.violations[0].kind;
+    let fails = |faults: &[Fault]| world::run(seed, faults).violations.iter().any(|found| found.kind == kind);
+    let faults = shrink(&schedule::draw(seed), SHRINK_RUNS, fails);
+    told(seed, &faults, &world::run(seed, &faults))
+}
+
+/// All that helps to understand a run.
+fn told(seed: u64, faults: &[Fault], report: &Report) -> String {
+    let mut told =
+        format!("seed {seed}: {} violations; replay with CRAFTWIRE_SEED={seed}\n", report.violations.len());
+    for violation in report.violations.iter().take(12) {
+        told += &format!("  {violation}\n");
+    }
+    for fault in faults {
+        told += &format!("    {fault}\n");
+    }
+    for sent in report.last.iter().rev().take(8).rev() {
+        told += &format!("      {sent}\n");
+    }
+    told + &format!("  {:?}", report.figures)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    Some(std::env::var(variable).ok()?.parse().unwrap())
+}
+
+/// Failing seeds that are shrunk and told.
+const TOLD: usize = 3;
+/// Runs that shrinking one may take.
+const SHRINK_RUNS: u32 = 150;
+/// As many as fit into a minute of `cargo test` on two cores.
+const SEEDS: u64 = 500;
