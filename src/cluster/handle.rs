@@ -4,6 +4,7 @@ use super::{
     Broker, Topic, Topology,
     calls::{Call, CallLane, Calls},
     lane_task::{LaneTask, NextAddress},
+    published::{Follower, Published},
     refresher::{self, Refresh},
 };
 use crate::{
@@ -24,11 +25,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::{
-    sync::{oneshot, watch},
-    task::JoinHandle,
-    time::timeout_at,
-};
+use tokio::{sync::oneshot, task::JoinHandle, time::timeout_at};
 
 /// Whom to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +48,7 @@ impl fmt::Debug for Cluster {
 
 pub(super) struct Inner {
     pub(super) config: Arc<ClientConfig>,
-    topology: watch::Sender<Arc<Topology>>,
+    topology: Published<Topology>,
     wanted: Mutex<BTreeSet<Arc<str>>>,
     refresh: Refresh,
     /// The connection for questions that any broker can answer.
@@ -71,9 +68,9 @@ impl Cluster {
     pub(crate) async fn connect(config: ClientConfig) -> Result<Self, RequestError> {
         let within = config.connect_timeout;
         let config = Arc::new(config);
-        let (topology, receiver) = watch::channel(Arc::new(Topology::default()));
+        let topology = Published::new(Topology::default());
         let refresh = Refresh::default();
-        let any = Caller::spawn(config.clone(), rotating(config.clone(), receiver), refresh.clone());
+        let any = Caller::spawn(config.clone(), rotating(config.clone(), topology.follow()), refresh.clone());
         let inner = Arc::new(Inner {
             config,
             topology,
@@ -99,12 +96,12 @@ impl Cluster {
 
     /// What is known of the cluster now.
     pub(crate) fn topology(&self) -> Arc<Topology> {
-        self.0.topology.borrow().clone()
+        self.0.topology.get()
     }
 
     /// Follows what is known of the cluster.
-    pub(crate) fn watch(&self) -> watch::Receiver<Arc<Topology>> {
-        self.0.topology.subscribe()
+    pub(crate) fn watch(&self) -> Follower<Topology> {
+        self.0.topology.follow()
     }
 
     /// The metadata looks stale: have it fetched again soon. May be called from machines.
@@ -120,13 +117,9 @@ impl Cluster {
         hint: LeaderIdAndEpoch,
         endpoints: &[NodeEndpoint],
     ) {
-        self.0.topology.send_if_modified(|topology| {
-            let mut changed = Topology::clone(topology);
-            let is_news = changed.apply_hint(topic, partition, hint, endpoints);
-            if is_news {
-                *topology = Arc::new(changed);
-            }
-            is_news
+        self.0.topology.change(|topology| {
+            let mut changed = topology.clone();
+            changed.apply_hint(topic, partition, hint, endpoints).then_some(changed)
         });
     }
 
@@ -154,12 +147,12 @@ impl Cluster {
     /// Safe.
     pub(crate) async fn topic(&self, name: &str, within: Duration) -> Result<Arc<Topic>, RequestError> {
         let mut topology = self.watch();
-        if let Some(topic) = topology.borrow().topic(name).filter(|topic| topic.is_ready()) {
+        if let Some(topic) = topology.latest().topic(name).filter(|topic| topic.is_ready()) {
             return Ok(topic.clone());
         }
         self.add_topics([Arc::from(name)]);
         self.request_refresh();
-        let is_ready = |topology: &Arc<Topology>| topology.topic(name).is_some_and(|topic| topic.is_ready());
+        let is_ready = |topology: &Topology| topology.topic(name).is_some_and(|topic| topic.is_ready());
         let until = (clock::now() + within).into();
         match timeout_at(until, topology.wait_for(is_ready)).await {
             Ok(Ok(topology)) => {
@@ -247,7 +240,7 @@ impl Cluster {
 
     fn address_of(&self, broker_id: i32) -> NextAddress {
         let topology = self.watch();
-        Box::new(move || topology.borrow().brokers.get(&broker_id).map(address))
+        Box::new(move || topology.get().brokers.get(&broker_id).map(address))
     }
 }
 
@@ -261,12 +254,12 @@ impl Inner {
         if !answer.error.is_ok() || answer.brokers.is_empty() {
             return false;
         }
-        self.topology.send_modify(|topology| {
-            let mut changed = Topology::clone(topology);
+        self.topology.change(|topology| {
+            let mut changed = topology.clone();
             changed.apply(answer);
-            *topology = Arc::new(changed);
+            Some(changed)
         });
-        let topology = self.topology.borrow();
+        let topology = self.topology.get();
         lock(&self.wanted).iter().all(|name| topology.topic(name).is_some_and(|topic| topic.is_ready()))
     }
 
@@ -360,10 +353,10 @@ impl Caller {
 
 /// Each attempt goes to the next of the known brokers, then of the bootstrap servers, and round again: brokers that
 /// all moved are found through the names they were first found by.
-fn rotating(config: Arc<ClientConfig>, topology: watch::Receiver<Arc<Topology>>) -> NextAddress {
+fn rotating(config: Arc<ClientConfig>, topology: Follower<Topology>) -> NextAddress {
     let mut attempt = 0_usize;
     Box::new(move || {
-        let topology = topology.borrow();
+        let topology = topology.get();
         let known: Vec<HostPort> =
             topology.brokers.values().map(address).chain(config.bootstrap.iter().cloned()).collect();
         let next = known.get(attempt % known.len().max(1)).cloned();

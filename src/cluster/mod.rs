@@ -8,6 +8,7 @@ mod coordinators;
 mod handle;
 mod lane_task;
 mod metadata;
+mod published;
 mod refresher;
 
 pub(crate) use handle::{Caller, Cluster, Target};

@@ -59,7 +59,7 @@ impl Driver {
                 break;
             }
             let now = clock::now();
-            let snapshot = topology.borrow_and_update().clone();
+            let snapshot = topology.latest();
             let retry_at = self.step(&snapshot, now);
             let wake_at = [retry_at, self.refresh_at].into_iter().flatten().min().unwrap_or(now + FAR_AWAY);
             select! {

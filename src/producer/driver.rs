@@ -43,7 +43,7 @@ impl Driver {
     pub(super) async fn run(mut self) {
         let mut topology = self.shared.cluster.watch();
         loop {
-            let current = topology.borrow_and_update().clone();
+            let current = topology.latest();
             self.route_all(&current);
             self.look_after_ids();
             let due = self.give_up_overdue();

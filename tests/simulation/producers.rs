@@ -73,8 +73,7 @@ struct Taken {
 
 impl Load {
     async fn through_the_faults(&mut self) {
-        let mut stage = self.world.stage();
-        while *stage.borrow_and_update() == Stage::Faults {
+        while self.world.stage() == Stage::Faults {
             for _ in 0..self.random.between(1, self.settings.burst) {
                 self.send_one(false).await;
             }
@@ -83,9 +82,7 @@ impl Load {
             pause(self.random.between(low, high)).await;
         }
         // Until what the faults left behind has come to rest.
-        if stage.wait_for(|stage| *stage >= Stage::Drain).await.is_err() {
-            self.world.violation(Kind::Hang, "the run ended early");
-        }
+        self.world.until(Stage::Drain).await;
     }
 
     async fn when_calm(&mut self) {

@@ -30,11 +30,10 @@ pub(crate) async fn run(world: World) {
     };
     drop(client);
     let mut events = consumer.events();
-    let mut stage = world.stage();
     loop {
         select! {
             biased;
-            _ = stage.wait_for(|stage| *stage == Stage::Close) => break,
+            () = world.until(Stage::Close) => break,
             next = next(&mut consumer, &mut events) => match next {
                 Next::Record(record) => drop(note_record(&world, reader, &consumer, &record)),
                 Next::Event(event) => note_event(&world, reader, event),

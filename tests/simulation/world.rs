@@ -28,7 +28,7 @@ use std::{
 };
 use tokio::{
     runtime::{Builder, Handle},
-    sync::watch,
+    sync::Notify,
     time::{Instant, interval, sleep_until, timeout},
 };
 
@@ -94,6 +94,7 @@ pub(crate) fn run(seed: u64, faults: &[Fault]) -> Report {
         (world, late)
     });
     drop(runtime);
+    IS_RUN.with(|is_run| *is_run.borrow_mut() = false);
     world.report(late)
 }
 
@@ -109,7 +110,9 @@ struct Inner {
     recorder: Mutex<Recorder>,
     /// A commit came over a connection that its client had given up.
     late_commit: Arc<AtomicBool>,
-    stop: watch::Sender<Stage>,
+    stage: Mutex<Stage>,
+    /// Not Tokio's `watch`, which wakes in a random order.
+    stage_changed: Notify,
 }
 
 /// How far a run is.
@@ -156,8 +159,8 @@ impl World {
         });
         looks.disconnect_before();
         let recorder = Mutex::default();
-        let (stop, _) = watch::channel(Stage::Faults);
-        Self(Arc::new(Inner { seed, settings, mock, net, recorder, late_commit, stop }))
+        let (stage, stage_changed) = (Mutex::new(Stage::Faults), Notify::new());
+        Self(Arc::new(Inner { seed, settings, mock, net, recorder, late_commit, stage, stage_changed }))
     }
 
     /// The whole run. What it returns is what was still alive when nothing should have been.
@@ -174,9 +177,9 @@ impl World {
         let mut injector = Injector::new(self.clone(), faults);
         injector.run(&mut members).await;
         injector.heal(&mut members);
-        self.0.stop.send_replace(Stage::Calm);
+        self.enter(Stage::Calm);
         sleep_until(Instant::now() + SETTLE).await;
-        self.0.stop.send_replace(Stage::Drain);
+        self.enter(Stage::Drain);
         for producer in producers {
             self.within(PROGRESS, "a producer's last records", producer).await;
         }
@@ -189,7 +192,7 @@ impl World {
         if timeout(PROGRESS, read).await.is_err() {
             self.violation(Kind::NoProgress, format!("not all is read and committed: {}", self.unread()));
         }
-        self.0.stop.send_replace(Stage::Close);
+        self.enter(Stage::Close);
         members.close().await;
         self.within(CLOSE, "the reader's close", reader).await;
         watching.abort();
@@ -215,8 +218,24 @@ impl World {
         self.0.seed
     }
 
-    pub(crate) fn stage(&self) -> watch::Receiver<Stage> {
-        self.0.stop.subscribe()
+    pub(crate) fn stage(&self) -> Stage {
+        *self.0.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the run is at a stage, or past it.
+    pub(crate) async fn until(&self, stage: Stage) {
+        loop {
+            let changed = self.0.stage_changed.notified();
+            if self.stage() >= stage {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn enter(&self, stage: Stage) {
+        *self.0.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+        self.0.stage_changed.notify_waiters();
     }
 
     /// A client of its own for one actor, tried for as long as it takes; `life` tells its lives apart.

@@ -69,7 +69,7 @@ impl Coordinator {
                 self.take_last_commands(&mut commands);
             }
             let now = clock::now();
-            let snapshot = topology.borrow().clone();
+            let snapshot = topology.get();
             self.member.advance(&snapshot, now);
             while let Some(work) = self.member.poll_work() {
                 self.start(work);
