@@ -7,6 +7,10 @@ mod assigned;
 #[cfg(feature = "mock")]
 mod faults;
 mod groups;
+#[cfg(feature = "mock")]
+mod logs;
+#[cfg(feature = "mock")]
+mod versions;
 
 use craftwire::{
     Client,
