@@ -9,13 +9,20 @@
 //! KIP-848 and of the classic protocol, topics and their configs. [`MockCluster::on`] forges, delays or drops any
 //! answer.
 //!
+//! Logs follow Kafka's rules: transactions with markers, the last stable offset and lists of aborted ones
+//! ([`MockCluster::transaction`] writes them), retention by time and size in virtual time, compaction that leaves gaps
+//! ([`MockCluster::compact`]), producers that are forgotten after a day. Byte quotas mute connections
+//! ([`MockCluster::set_quota`]), and each broker tells the API versions of the release that it plays
+//! ([`KafkaVersion`], [`MockClusterBuilder::api_versions`]).
+//!
 //! A group speaks one protocol at a time, as with `group.consumer.migration.policy=disabled`: while it has members of
 //! one, those of the other are refused (GROUP_ID_NOT_FOUND, or INCONSISTENT_GROUP_PROTOCOL for JoinGroup); once it is
 //! empty, either may begin it anew, and its offsets stay. An empty classic group waits 3 s for more members before its
 //! first generation, as Kafka does; [`MockClusterBuilder::initial_rebalance_delay`] makes that shorter.
 //!
-//! It is no broker to keep data in: logs live in memory and nothing expires, all replicas are in step at once, and
-//! there is no authentication, no transactions, no compaction and no quota.
+//! It is no broker to keep data in: logs live in memory. There is no authentication, no transaction over the wire (its
+//! producers are refused), no compaction but by call, no log cleaner's lags, no quota by user or by request time, and
+//! no reading from followers.
 //!
 //! # Examples
 //!

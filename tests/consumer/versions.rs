@@ -81,11 +81,10 @@ fn names_the_version(outcome: &Outcome, name: &str) -> bool {
     let Err(error) = outcome else { return false };
     let mut cause: Option<&(dyn Error + 'static)> = Some(error.as_ref());
     while let Some(error) = cause {
-        match error.downcast_ref() {
-            Some(ConnectionError::Version { api, .. } | ConnectionError::Refused { api, .. }) => {
-                return *api == name;
-            }
-            _ => {}
+        if let Some(ConnectionError::Version { api, .. } | ConnectionError::Refused { api, .. }) =
+            error.downcast_ref()
+        {
+            return *api == name;
         }
         cause = error.source();
     }
