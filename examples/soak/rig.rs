@@ -86,13 +86,15 @@ impl Rig {
                     self.cluster.restart(node).await;
                     self.cluster.wait_in_sync().await;
                 }
-                None.or(Some(String::new()))
+                Some(String::new())
             }
             Kind::AllDown => {
                 self.kill_all();
+                let before = self.proxy.connections();
                 lasts(fault.lasts).await;
+                let tried = self.proxy.connections() - before;
                 self.start_all();
-                Some(format!("for {:.1?}", fault.lasts))
+                Some(format!("for {:.1?}, {tried} connections tried", fault.lasts))
             }
             Kind::NewPorts => {
                 self.new_ports().await;

@@ -6,7 +6,7 @@ use crate::{
 };
 use craftwire::{Client, admin::NewTopic};
 use craftwire_test_support::{Election, eventually, lasts, require_kafka};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::interval;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -17,7 +17,13 @@ async fn f1_leaders_killed_one_after_the_other() {
     let times = 3 * scale();
     for partition in (0..PARTITIONS).cycle().take(times.try_into().unwrap()) {
         let leader = stage.cluster.leader("f1", partition).await.unwrap();
+        let killed = Instant::now();
         stage.cluster.kill(leader);
+        stage.cluster.wait_for_leader("f1", partition, move |other| other != leader).await;
+        let elected = Instant::now();
+        play.load.goes_on_in(partition, 1).await;
+        let (waited, late) = (elected - killed, elected.elapsed());
+        println!("F1: another leader after {waited:.2?}, an ack from it {late:.2?} later");
         play.goes_on().await;
         stage.cluster.restart(leader).await;
         // With another one dead there would be no quorum, and no in-sync replica to lead.

@@ -94,6 +94,12 @@ impl Load {
         self.goes_on(more, |acks| (0..partitions).map(|partition| count(acks, partition)).collect()).await;
     }
 
+    /// Waits until a partition has taken so many more.
+    pub(crate) async fn goes_on_in(&self, partition: i32, more: u64) {
+        let count = |acks: &Acks| acks.by_partition.get(&partition).copied().unwrap_or(0);
+        self.goes_on(more, |acks| vec![count(acks)]).await;
+    }
+
     /// Waits until so many more of each key were acked.
     pub(crate) async fn goes_on_for_each_key(&self, more: u64) {
         self.goes_on(more, |acks| acks.by_key.clone()).await;
