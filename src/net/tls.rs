@@ -19,12 +19,23 @@ use std::{fmt, io, sync::Arc};
 ///
 /// # Examples
 ///
-/// ```no_run
-/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # const AUTHORITIES: &[u8] = b"-----BEGIN CERTIFICATE-----
+/// # MIIBdDCCARmgAwIBAgIIG7rnnNF+L8AwCgYIKoZIzj0EAwIwJjEkMCIGA1UEAxMb
+/// # YW4gYXV0aG9yaXR5IGZvciBhbiBleGFtcGxlMCAXDTI2MTEyMzE3MzM0MFoYDzIx
+/// # MjYxMDMwMTczMzQwWjAmMSQwIgYDVQQDExthbiBhdXRob3JpdHkgZm9yIGFuIGV4
+/// # YW1wbGUwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATg5HU29crAzVoAD+ncnSpv
+/// # zOqddeXcWyrM/5hXaFwsan5V1kmkv9jiK+HC2ZeMggDDLvetTbxBk0VJemNnoXpe
+/// # oy8wLTAdBgNVHQ4EFgQUKrn4Elj2qdKHHwAJYFFodm6bmPswDAYDVR0TBAUwAwEB
+/// # /zAKBggqhkjOPQQDAgNJADBGAiEA/Cm1mkwrEM/nkQQmAcp2F8NhEm3+WixG4tQm
+/// # sLHBN9QCIQDEJjF0A/aCzu1mY2bETPGBwvBvEReUUzkTBQnsAZMXqQ==
+/// # -----END CERTIFICATE-----";
 /// use craftwire::{Client, Tls};
 ///
-/// let authorities = std::fs::read("/etc/kafka/ca.pem")?;
-/// let client = Client::builder("kafka-1:9093").tls(Tls::with_ca_pem(&authorities)?).build().await?;
+/// // The text of a file such as /etc/kafka/ca.pem.
+/// let tls = Tls::with_ca_pem(AUTHORITIES)?;
+/// let client = Client::builder("kafka-1:9093").tls(tls);
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
