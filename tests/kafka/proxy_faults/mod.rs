@@ -5,6 +5,7 @@
 //! take turns at it, each with a proxy of its own at the same address.
 
 mod cuts;
+mod encrypted;
 mod flips;
 mod silent_broker;
 mod stage;

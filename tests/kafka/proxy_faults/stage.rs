@@ -5,18 +5,18 @@ use crate::{
     history::{Load, Place, Sent, follow, judge, place},
 };
 use craftwire::{
-    Client, Producer,
+    Client, ClientBuilder, Producer, Tls,
     admin::{NewTopic, OffsetSpec},
     consumer::ConsumerBuilder,
     producer::ProducerMetrics,
 };
 use craftwire_test_support::{
-    KafkaCluster, eventually,
+    Certificate, KafkaCluster, eventually,
     proxy::{FaultProxy, ReservedAddress, RuleHandle},
 };
 use std::{
     sync::{
-        OnceLock,
+        LazyLock, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -44,14 +44,33 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) async fn set(partitions: i32, request_timeout: Duration) -> Self {
+        static NODE: OnceLock<Node> = OnceLock::new();
+        Self::on(&NODE, None, partitions, request_timeout).await
+    }
+
+    /// The same with TLS on the way through the proxy.
+    pub(super) async fn set_encrypted(partitions: i32, request_timeout: Duration) -> Self {
+        static NODE: OnceLock<Node> = OnceLock::new();
+        static CERTIFICATE: LazyLock<Certificate> = LazyLock::new(Certificate::new);
+        Self::on(&NODE, Some(&CERTIFICATE), partitions, request_timeout).await
+    }
+
+    async fn on(
+        node: &'static OnceLock<Node>,
+        certificate: Option<&'static LazyLock<Certificate>>,
+        partitions: i32,
+        request_timeout: Duration,
+    ) -> Self {
         static TURN: Mutex<()> = Mutex::const_new(());
         static TOPICS: AtomicU32 = AtomicU32::new(0);
         let turn = TURN.lock().await;
-        let (address, kafka) = proxied_node().await;
+        let start = move || node.get_or_init(|| Node::start(certificate.map(LazyLock::force)));
+        let Node { address, kafka, tls } = tokio::task::spawn_blocking(start).await.unwrap();
         let upstream = kafka.proxied_upstream(1).unwrap();
         let seed = seed();
         let proxy = FaultProxy::start(&[(address.address(), upstream)], seed).await;
-        let client = impatient(&proxy, request_timeout).await;
+        let client = impatient_builder(&proxy, request_timeout);
+        let client = tls.iter().fold(client, |client, tls| client.tls(tls.clone())).build().await.unwrap();
         // Names that differ in more than one bit.
         let number = TOPICS.fetch_add(1, Ordering::Relaxed);
         let topic = format!("proxied-{number}-{}", !number & 0xff);
@@ -138,8 +157,11 @@ pub(super) fn seed() -> u64 {
 
 /// A client that gives a silent peer up soon.
 pub(super) async fn impatient(proxy: &FaultProxy, request_timeout: Duration) -> Client {
-    let builder = Client::builder(&proxy.bootstrap()).connect_timeout(SHORT);
-    builder.request_timeout(request_timeout).build().await.unwrap()
+    impatient_builder(proxy, request_timeout).build().await.unwrap()
+}
+
+pub(super) fn impatient_builder(proxy: &FaultProxy, request_timeout: Duration) -> ClientBuilder {
+    Client::builder(&proxy.bootstrap()).connect_timeout(SHORT).request_timeout(request_timeout)
 }
 
 pub(super) struct Play {
@@ -149,14 +171,19 @@ pub(super) struct Play {
     total: watch::Sender<Option<usize>>,
 }
 
-async fn proxied_node() -> &'static (ReservedAddress, KafkaCluster) {
-    static NODE: OnceLock<(ReservedAddress, KafkaCluster)> = OnceLock::new();
-    let start = || {
-        NODE.get_or_init(|| {
-            let address = ReservedAddress::free();
-            let builder = KafkaCluster::builder().advertise(&[address.address()]);
-            (address, builder.start_blocking().unwrap())
-        })
-    };
-    tokio::task::spawn_blocking(start).await.unwrap()
+/// A node whose clients come through a proxy, and what they trust if the way is encrypted.
+struct Node {
+    address: ReservedAddress,
+    kafka: KafkaCluster,
+    tls: Option<Tls>,
+}
+
+impl Node {
+    fn start(certificate: Option<&Certificate>) -> Self {
+        let address = ReservedAddress::free();
+        let builder = KafkaCluster::builder().advertise(&[address.address()]);
+        let builder = certificate.iter().fold(builder, |builder, own| own.encrypt_advertised(builder));
+        let tls = certificate.map(|certificate| Tls::with_ca_pem(&certificate.pem()).unwrap());
+        Self { kafka: builder.start_blocking().unwrap(), address, tls }
+    }
 }
