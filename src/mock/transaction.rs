@@ -145,8 +145,13 @@ impl Transaction {
         self.mark(topic, partition, if is_commit { Marker::Commit } else { Marker::Abort })
     }
 
+    /// Each end bumps the epoch, and the markers bear the new one already (KIP-890).
     fn end(&mut self, marker: Marker) -> Result<(), MockError> {
         let ended = std::mem::take(&mut self.partitions);
+        if !ended.is_empty() {
+            self.producer_epoch = self.producer_epoch.saturating_add(1);
+            self.sequences.clear();
+        }
         let marked = ended.iter().map(|(topic, partition)| self.mark(topic, *partition, marker).map(drop));
         marked.fold(Ok(()), Result::and)
     }

@@ -34,4 +34,6 @@ mod list_offsets;
 mod metadata;
 mod offsets;
 mod produce;
+mod replication;
 mod topics;
+mod transactions;

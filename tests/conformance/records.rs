@@ -24,7 +24,8 @@ pub(crate) struct Header {
     pub(crate) leader_epoch: i32,
     pub(crate) attributes: i16,
     pub(crate) last_offset_delta: i32,
-    pub(crate) base_timestamp_ms: i64,
+    /// Of a batch that a case made, since [`FIRST_MS`]; others were made just now.
+    pub(crate) since_first_ms: Option<i64>,
     pub(crate) has_producer: bool,
     pub(crate) producer_epoch: i16,
     pub(crate) base_sequence: i32,
@@ -109,7 +110,7 @@ pub(crate) fn headers(records: &[u8]) -> Vec<Header> {
             leader_epoch: i32_at(12),
             attributes: i16_at(ATTRIBUTES_AT),
             last_offset_delta: i32_at(23),
-            base_timestamp_ms: i64_at(27),
+            since_first_ms: Some(i64_at(27) - FIRST_MS).filter(|since| *since < A_YEAR_MS),
             has_producer: i64_at(43) >= 0,
             producer_epoch: i16_at(51),
             base_sequence: i32_at(53),
@@ -136,6 +137,7 @@ fn put_varint(out: &mut BytesMut, value: i64) {
 
 /// In November 2023: topics of cases keep records of any age.
 pub(crate) const FIRST_MS: i64 = 1_700_000_000_000;
+pub(crate) const A_YEAR_MS: i64 = 365 * 24 * 3_600_000;
 pub(crate) const HEADER_BYTES: usize = 61;
 pub(crate) const MAGIC_AT: usize = 16;
 pub(crate) const CRC_AT: usize = 17;

@@ -1,14 +1,22 @@
 //! Task: a cluster that cases run on, the mock or Kafka 4.1, and what is done to both by different means.
 
-use crate::{connection::Connection, transcript::Transcript};
+use crate::{
+    connection::Connection,
+    produce::produce,
+    records::{A_YEAR_MS, Batch, FIRST_MS},
+    transcript::Transcript,
+};
 use craftwire::mock::MockCluster;
 use craftwire_test_support::{KafkaCluster, eventually};
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FindCoordinatorRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetFetchRequest,
+    AlterPartitionReassignmentsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    ElectLeadersRequest, EndTxnRequest, FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest,
+    MetadataRequest, OffsetFetchRequest,
+    alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic},
     create_topics_request::{CreatableTopic, CreatableTopicConfig},
     delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic},
     delete_topics_request::DeleteTopicState,
+    elect_leaders_request::TopicPartitions,
     list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
     metadata_request::MetadataRequestTopic,
     offset_fetch_request::OffsetFetchRequestGroup,
@@ -17,9 +25,13 @@ use kafka_protocol::protocol::StrBytes;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Debug,
-    sync::{Mutex, OnceLock},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicI32, Ordering},
+    },
     time::Duration,
 };
+use tokio::sync::MutexGuard;
 use uuid::Uuid;
 
 /// One of the two clusters, as one case sees it.
@@ -28,6 +40,8 @@ use uuid::Uuid;
 /// both and nobody else's.
 pub(crate) struct Target {
     cluster: Cluster,
+    /// Cases on three real brokers come one after the other, since some take a broker away.
+    _turn: Option<MutexGuard<'static, ()>>,
     transcript: Mutex<Transcript>,
     answered: Mutex<Answered>,
 }
@@ -58,24 +72,27 @@ impl Target {
             .group_minima(Duration::from_millis(500), Duration::from_secs(3))
             .initial_rebalance_delay(Duration::ZERO)
             .classic_session_timeouts(Duration::from_secs(1), Duration::from_secs(1800))
+            .broker_session_timeout(Duration::from_secs(3))
+            .replica_lag_time_max(Duration::from_secs(5))
             .start();
-        Self::of(Cluster::Mock(mock.unwrap()))
+        Self::of(Cluster::Mock(mock.unwrap()), None)
     }
 
     /// The one real cluster of that size in this process.
     pub(crate) async fn kafka(brokers: u8) -> Self {
         static ONE: OnceLock<KafkaCluster> = OnceLock::new();
         static THREE: OnceLock<KafkaCluster> = OnceLock::new();
-        let cell = if brokers == 1 { &ONE } else { &THREE };
+        static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let (cell, turn) = if brokers == 1 { (&ONE, None) } else { (&THREE, Some(TURN.lock().await)) };
         let start = move || {
             let builder = KafkaCluster::builder().nodes(brokers.into());
             cell.get_or_init(|| builder.start_blocking().unwrap())
         };
-        Self::of(Cluster::Kafka(tokio::task::spawn_blocking(start).await.unwrap()))
+        Self::of(Cluster::Kafka(tokio::task::spawn_blocking(start).await.unwrap()), turn)
     }
 
-    fn of(cluster: Cluster) -> Self {
-        Self { cluster, transcript: Mutex::default(), answered: Mutex::default() }
+    fn of(cluster: Cluster, turn: Option<MutexGuard<'static, ()>>) -> Self {
+        Self { cluster, _turn: turn, transcript: Mutex::default(), answered: Mutex::default() }
     }
 
     /// A connection to broker 1, which is told nothing yet.
@@ -189,6 +206,104 @@ impl Target {
         assert_eq!(answer.topics[0].partitions[0].error_code, 0, "{answer:?}");
     }
 
+    /// Makes the other of a partition's two replicas the leader.
+    pub(crate) async fn move_leader(&self, topic: &Topic, partition: i32, leader: i32) {
+        if let Cluster::Mock(mock) = &self.cluster {
+            mock.reassign(&topic.name, partition, &[leader, 3 - leader]).unwrap();
+            return mock.move_leader(&topic.name, partition, leader).unwrap();
+        }
+        let mut connection = self.connect().await;
+        let replicas = [leader, 3 - leader].map(Into::into).to_vec();
+        let moved =
+            ReassignablePartition::default().with_partition_index(partition).with_replicas(Some(replicas));
+        let moved =
+            ReassignableTopic::default().with_name(topic.name.clone().into()).with_partitions(vec![moved]);
+        let request =
+            AlterPartitionReassignmentsRequest::default().with_topics(vec![moved]).with_timeout_ms(30_000);
+        let answer = connection.ask(0, &request).await;
+        assert_eq!(answer.error_code, 0, "{answer:?}");
+        let elected =
+            TopicPartitions::default().with_topic(topic.name.clone().into()).with_partitions(vec![partition]);
+        let request =
+            ElectLeadersRequest::default().with_topic_partitions(Some(vec![elected])).with_timeout_ms(30_000);
+        let answer = connection.ask(2, &request).await;
+        assert_eq!(answer.error_code, 0, "{answer:?}");
+    }
+
+    /// Freezes a broker, its connections open.
+    pub(crate) async fn pause_broker(&self, broker: i32) {
+        match &self.cluster {
+            Cluster::Mock(mock) => mock.pause_broker(broker),
+            Cluster::Kafka(kafka) => kafka.pause(broker),
+        }
+    }
+
+    /// Lets a frozen broker go on.
+    pub(crate) async fn resume_broker(&self, broker: i32) {
+        match &self.cluster {
+            Cluster::Mock(mock) => mock.resume_broker(broker),
+            Cluster::Kafka(kafka) => kafka.resume(broker),
+        }
+    }
+
+    /// Appends batches of one record to partition 0 in a transaction, and commits it, aborts it, or leaves it open.
+    pub(crate) async fn transact(&self, topic: &Topic, count: i32, is_committed: Option<bool>) {
+        if let Cluster::Mock(mock) = &self.cluster {
+            let mut transaction = mock.transaction();
+            for _ in 0..count {
+                transaction.append(&topic.name, 0, Some(b"key"), Some(b"value")).unwrap();
+            }
+            return match is_committed {
+                Some(true) => transaction.commit().unwrap(),
+                Some(false) => transaction.abort().unwrap(),
+                // Dropped, it stays open.
+                None => (),
+            };
+        }
+        static LAST: AtomicI32 = AtomicI32::new(0);
+        let id: StrBytes = text(&format!("transaction-{}", LAST.fetch_add(1, Ordering::Relaxed)));
+        let mut connection = self.connect().await;
+        let begin = InitProducerIdRequest::default()
+            .with_transactional_id(Some(id.clone().into()))
+            .with_transaction_timeout_ms(600_000)
+            .with_producer_id((-1).into())
+            .with_producer_epoch(-1);
+        let find = FindCoordinatorRequest::default().with_key_type(1).with_coordinator_keys(vec![id.clone()]);
+        let producer = eventually("a transactional producer", PATIENCE, async || {
+            // The first to look for a coordinator makes the topic that it needs.
+            connection.ask(4, &find).await;
+            let answer = connection.ask(5, &begin).await;
+            (answer.error_code == 0).then_some(answer)
+        })
+        .await;
+        for sequence in 0..count {
+            let batch = Batch { attributes: 0x10, base_timestamp_ms: FIRST_MS + A_YEAR_MS, ..Batch::of(1) };
+            let batch = batch.by(producer.producer_id.0, producer.producer_epoch, sequence);
+            let request = produce(topic, 0, batch.bytes()).with_transactional_id(Some(id.clone().into()));
+            eventually("the record of the transaction", PATIENCE, async || {
+                let answer = connection.ask(12, &request).await;
+                (answer.responses[0].partition_responses[0].error_code == 0).then_some(())
+            })
+            .await;
+        }
+        let Some(is_committed) = is_committed else { return };
+        let end = EndTxnRequest::default()
+            .with_transactional_id(id.into())
+            .with_producer_id(producer.producer_id)
+            .with_producer_epoch(producer.producer_epoch)
+            .with_committed(is_committed);
+        let answer = connection.ask(5, &end).await;
+        assert_eq!(answer.error_code, 0, "{answer:?}");
+        // The marker comes a little later.
+        let latest = crate::list_offsets::list(topic, 0, -1, -1);
+        eventually("the marker", PATIENCE, async || {
+            let all = connection.ask(9, &latest).await.topics[0].partitions[0].offset;
+            let stable = connection.ask(9, &latest.clone().with_isolation_level(1)).await;
+            (stable.topics[0].partitions[0].offset == all).then_some(())
+        })
+        .await;
+    }
+
     fn is_three(&self) -> bool {
         match &self.cluster {
             Cluster::Mock(mock) => mock.broker_ids().len() == 3,
@@ -216,7 +331,7 @@ impl Target {
 
     /// A producer id that no other producer has.
     pub(crate) async fn producer_id(&self) -> i64 {
-        let request = kafka_protocol::messages::InitProducerIdRequest::default()
+        let request = InitProducerIdRequest::default()
             .with_transactional_id(None)
             .with_producer_id((-1).into())
             .with_producer_epoch(-1);

@@ -44,7 +44,12 @@ pub(crate) fn handle(
             .with_assignment(pulse.assigned.as_ref().map(told)),
         Err((code, why)) => ConsumerGroupHeartbeatResponse::default()
             .with_error_code(code.0)
-            .with_error_message(Some(if why.is_empty() { text(code.to_string()) } else { text(why) }))
+            .with_error_message(match code {
+                // Nobody looked at a group.
+                ErrorCode::NOT_COORDINATOR => None,
+                _ if why.is_empty() => Some(text(code.to_string())),
+                _ => Some(text(why)),
+            })
             .with_member_id(None)
             .with_assignment(None),
     }

@@ -234,8 +234,8 @@ fn read(
     };
     if let Err(code) = check_leader(partition, context.origin.broker, wanted.leader_epoch) {
         let hinted = [ErrorCode::NOT_LEADER_OR_FOLLOWER, ErrorCode::FENCED_LEADER_EPOCH].contains(&code);
-        let leader = partition.leader.filter(|_| hinted && context.version >= 16);
-        let leader = leader.map(|leader| (leader, partition.leader_epoch));
+        let is_told = hinted && context.version >= 16;
+        let leader = is_told.then(|| (partition.leader.unwrap_or(-1), partition.leader_epoch));
         return Read { leader, ..Read::failed(code) };
     }
     let log = &partition.log;
@@ -265,7 +265,8 @@ fn read(
     let end = if pending.is_read_committed { log.last_stable_offset() } else { log.high_watermark() };
     found.records = log.read(wanted.offset, end, max_bytes, at_least_one);
     if pending.is_read_committed && !found.records.is_empty() {
-        let reach = log.reach(wanted.offset, found.records.len());
+        // Kafka looks up to the next entry of its offset index: transactions past what was read may be told, too.
+        let reach = log.reach(wanted.offset, found.records.len() + INDEX_INTERVAL_BYTES);
         let aborted = log.transactions().aborted(wanted.offset, reach).map(|aborted| {
             AbortedTransaction::default()
                 .with_producer_id(aborted.producer_id.into())
@@ -326,3 +327,6 @@ fn add(
         _ => response.responses.push(fresh.with_partitions(vec![data])),
     }
 }
+
+/// The default of `index.interval.bytes`.
+const INDEX_INTERVAL_BYTES: usize = 4096;

@@ -119,6 +119,7 @@ fn one(index: i32, partition: &Partition, up: &BTreeSet<i32>) -> MetadataRespons
         .with_leader_id(BrokerId(partition.leader.unwrap_or(-1)))
         .with_leader_epoch(partition.leader_epoch)
         .with_replica_nodes(ids(&partition.replicas))
-        .with_isr_nodes(ids(&partition.isr))
+        // Who may lead again by rights is kept apart from the replicas in sync (KIP-966).
+        .with_isr_nodes(if partition.leader.is_some() { ids(&partition.isr) } else { Vec::new() })
         .with_offline_replicas(ids(&offline))
 }

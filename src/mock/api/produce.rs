@@ -400,7 +400,7 @@ fn leader_hint(
         return None;
     }
     let partition = core.topics.partition(topic, index)?;
-    let hint = LeaderIdAndEpoch::default().with_leader_id(BrokerId(partition.leader?));
+    let hint = LeaderIdAndEpoch::default().with_leader_id(BrokerId(partition.leader.unwrap_or(-1)));
     Some(hint.with_leader_epoch(partition.leader_epoch))
 }
 
