@@ -6,8 +6,25 @@
 //! Time is Tokio's, so under a paused runtime a test waits for nothing.
 //!
 //! It answers as Kafka 4.1 does: leaders with epochs, idempotent producers, fetch sessions and long polls, groups of
-//! KIP-848 and of the classic protocol, topics and their configs. [`MockCluster::on`] forges, delays or drops any
-//! answer.
+//! KIP-848 and of the classic protocol, topics and their configs.
+//!
+//! What can be done to it:
+//!
+//! * Requests: [`MockCluster::on`] chooses them by API, broker, partition, condition and turn, and forges, delays, drops,
+//!   cuts, doubles, swaps or rewrites their answers, ends their connections, or changes the cluster in their midst.
+//! * Brokers: [`stop_broker`](MockCluster::stop_broker), [`kill_broker`](MockCluster::kill_broker),
+//!   [`pause_broker`](MockCluster::pause_broker), [`start_broker`](MockCluster::start_broker), on another address too.
+//!   One that is killed or paused leads until its session is over.
+//! * Replicas: followers have every append at once until [`set_replication_lag`](MockCluster::set_replication_lag) and
+//!   its like make them lag. Then acks=all waits for those in sync, readers see nothing past the high watermark, who is
+//!   behind for too long falls out of sync, and a new leader has only what it had copied. Too few in sync refuse acks=all.
+//! * Leaders: [`move_leader`](MockCluster::move_leader),
+//!   [`elect_preferred_leaders`](MockCluster::elect_preferred_leaders), [`reassign`](MockCluster::reassign), and the
+//!   unclean [`elect_unclean_leader`](MockCluster::elect_unclean_leader).
+//!
+//! Two simplifications: all replicas share their leader's log, so what a former leader had alone never comes back, not
+//! even when it is elected uncleanly; and brokers hear of a new leader at once, so one that wakes from a pause says
+//! NOT_LEADER_OR_FOLLOWER rather than take writes that vanish later.
 //!
 //! Logs follow Kafka's rules: transactions with markers, the last stable offset and lists of aborted ones
 //! ([`MockCluster::transaction`] writes them), retention by time and size in virtual time, compaction that leaves gaps
@@ -20,9 +37,8 @@
 //! empty, either may begin it anew, and its offsets stay. An empty classic group waits 3 s for more members before its
 //! first generation, as Kafka does; [`MockClusterBuilder::initial_rebalance_delay`] makes that shorter.
 //!
-//! It is no broker to keep data in: logs live in memory. There is no authentication, no transaction over the wire (its
-//! producers are refused), no compaction but by call, no log cleaner's lags, no quota by user or by request time, and
-//! no reading from followers.
+//! It is no broker to keep data in: logs live in memory, there is no authentication, and a client cannot write
+//! transactions.
 //!
 //! # Examples
 //!

@@ -9,6 +9,7 @@ mod faults;
 mod groups;
 #[cfg(feature = "mock")]
 mod logs;
+mod replicas;
 #[cfg(feature = "mock")]
 mod versions;
 

@@ -12,6 +12,7 @@ mod faults;
 mod handle;
 mod kafka;
 mod load;
+mod replicas;
 
 use craftwire::{
     Client,
