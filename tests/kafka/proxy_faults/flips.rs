@@ -74,7 +74,7 @@ async fn f10_bit_flips_in_produce_requests_write_nothing_wrong() {
     let in_batches = Rule::requests(Fault::BitFlip { from: 150, spare_last: 0 }).api(api::PRODUCE).one_in(3);
     let flips = stage.proxy.add(in_batches);
     let before = play.producer.metrics().retries;
-    stage.befallen(&flips, 60).await;
+    stage.befallen(&flips, 40).await;
     flips.remove();
     play.load.goes_on_everywhere(10).await;
     let corrupt = (flips.injected(), play.producer.metrics().retries - before);
@@ -167,8 +167,8 @@ async fn f10_bit_flips_everywhere_make_no_wrong_event_and_no_panic() {
         let flip = Fault::BitFlip { from: 0, spare_last: 0 };
         let answers = stage.proxy.add(Rule::answers(flip).api(key).one_in(3));
         let requests = stage.proxy.add(Rule::requests(flip).api(key).one_in(5));
-        stage.befallen(&answers, 20).await;
-        stage.befallen(&requests, 10).await;
+        stage.befallen(&answers, 16).await;
+        stage.befallen(&requests, 8).await;
         eprintln!("{name}: flips in {} answers, {} requests", answers.injected(), requests.injected());
         answers.remove();
         requests.remove();
@@ -222,7 +222,7 @@ async fn publish_and_read(client: &Client, topic: &str, task: u32, round: u32) {
     let member = client.consumer().group(format!("{topic}-{task}-{round}")).topics([topic]);
     let Ok(mut member) = member.build().await else { return };
     for _ in 0..20 {
-        match timeout(SHORT, member.recv()).await {
+        match timeout(SHORT / 2, member.recv()).await {
             Ok(Some(Ok(record))) => {
                 is_whole(&record);
                 member.ack(&record);
@@ -231,7 +231,7 @@ async fn publish_and_read(client: &Client, topic: &str, task: u32, round: u32) {
             Ok(None) | Err(_) => break,
         }
     }
-    let _left = member.close().await;
+    let _left = member.close_within(SHORT).await;
 }
 
 fn value(task: u32, number: u32) -> String {
