@@ -22,7 +22,10 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout_at};
@@ -60,7 +63,8 @@ pub(super) struct Inner {
 }
 
 impl Cluster {
-    /// Asks the bootstrap servers for the cluster's brokers, until one answers or `connect_timeout` has passed.
+    /// Asks the bootstrap servers for the cluster's brokers, until one answers or `connect_timeout` has passed; and each
+    /// once, however long the others took by saying nothing.
     ///
     /// # Cancel safety
     ///
@@ -70,7 +74,9 @@ impl Cluster {
         let config = Arc::new(config);
         let topology = Published::new(Topology::default());
         let refresh = Refresh::default();
-        let any = Caller::spawn(config.clone(), rotating(config.clone(), topology.follow()), refresh.clone());
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let next_address = rotating(config.clone(), topology.follow(), attempts.clone());
+        let any = Caller::spawn(config.clone(), next_address, refresh.clone());
         let inner = Arc::new(Inner {
             config,
             topology,
@@ -81,7 +87,13 @@ impl Cluster {
             coordinators: Mutex::default(),
             refresher: Mutex::default(),
         });
-        let answer = inner.call_any(MetadataRequest { topics: Some(Vec::new()) }, within).await?;
+        let answer = loop {
+            match inner.call_any(MetadataRequest { topics: Some(Vec::new()) }, within).await {
+                Err(RequestError::TimedOut { .. })
+                    if attempts.load(Ordering::Relaxed) < inner.config.bootstrap.len() => {}
+                outcome => break outcome?,
+            }
+        };
         inner.apply(answer);
         let max_age = inner.config.metadata_max_age;
         let seed = inner.config.entropy.seed();
@@ -271,7 +283,9 @@ impl Inner {
         let until = clock::now() + within;
         let mut last = None;
         loop {
-            let error = match self.any.call(request.clone(), remaining(until)).await {
+            // However long the caller has: a broker that says nothing leaves time for another.
+            let at_most = remaining(until).min(self.config.request_timeout);
+            let error = match self.any.call(request.clone(), at_most).await {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
@@ -353,15 +367,17 @@ impl Caller {
 
 /// Each attempt goes to the next of the known brokers, then of the bootstrap servers, and round again: brokers that
 /// all moved are found through the names they were first found by.
-fn rotating(config: Arc<ClientConfig>, topology: Follower<Topology>) -> NextAddress {
-    let mut attempt = 0_usize;
+fn rotating(
+    config: Arc<ClientConfig>,
+    topology: Follower<Topology>,
+    attempts: Arc<AtomicUsize>,
+) -> NextAddress {
     Box::new(move || {
+        let attempt = attempts.fetch_add(1, Ordering::Relaxed);
         let topology = topology.get();
         let known: Vec<HostPort> =
             topology.brokers.values().map(address).chain(config.bootstrap.iter().cloned()).collect();
-        let next = known.get(attempt % known.len().max(1)).cloned();
-        attempt = attempt.wrapping_add(1);
-        next
+        known.get(attempt % known.len().max(1)).cloned()
     })
 }
 
