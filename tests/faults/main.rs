@@ -12,6 +12,10 @@
 #[cfg(feature = "mock")]
 mod descriptors;
 #[cfg(feature = "mock")]
+mod out_of_step;
+#[cfg(feature = "mock")]
 mod reconnecting;
 #[cfg(feature = "mock")]
 mod throttling;
+#[cfg(feature = "mock")]
+mod whole_way;

@@ -43,12 +43,14 @@ impl Askers {
     async fn start(proxy: &FaultProxy, topic: &str) -> Self {
         let (stop, stopped) = watch::channel(false);
         let client = async || (impatient(proxy, SHORT).await, topic.to_owned(), stopped.clone());
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(describe(client().await)),
             tokio::spawn(start_producers(client().await)),
             tokio::spawn(ask_for_groups(client().await)),
-            tokio::spawn(join_and_leave(client().await)),
         ];
+        for task in 0..3 {
+            tasks.push(tokio::spawn(join_and_leave(client().await, task)));
+        }
         Self { stop, tasks }
     }
 
@@ -98,13 +100,13 @@ async fn ask_for_groups((client, topic, stopped): Asker) {
 }
 
 /// Members that read one record, commit it and leave.
-async fn join_and_leave((client, topic, stopped): Asker) {
+async fn join_and_leave((client, topic, stopped): Asker, task: u32) {
     let mut pace = interval(PACE);
     let mut number = 0;
     while !*stopped.borrow() {
         pace.tick().await;
         number += 1;
-        let member = client.consumer().group(format!("{topic}-joined-{number}")).topics([topic.as_str()]);
+        let member = client.consumer().group(format!("{topic}-{task}-{number}")).topics([topic.as_str()]);
         let mut member = member.build().await.unwrap();
         let record = loop {
             match timeout(PATIENCE, member.recv()).await.expect("the group lets it in").unwrap() {
