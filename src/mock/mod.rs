@@ -37,8 +37,9 @@
 //! empty, either may begin it anew, and its offsets stay. An empty classic group waits 3 s for more members before its
 //! first generation, as Kafka does; [`MockClusterBuilder::initial_rebalance_delay`] makes that shorter.
 //!
-//! It is no broker to keep data in: logs live in memory, there is no authentication, and a client cannot write
-//! transactions.
+//! It is no broker to keep data in: logs live in memory. There is no authentication, no transaction over the wire (its
+//! producers are refused), no compaction but by call, no log cleaner's lags, no quota by user or by request time, and
+//! no reading from followers.
 //!
 //! # Examples
 //!
