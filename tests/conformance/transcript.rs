@@ -60,7 +60,7 @@ impl Transcript {
         let mut out = String::new();
         let mut rest = line;
         while let Some(first) = rest.chars().next() {
-            let uuid = rest.get(..LEN).filter(|text| text.bytes().nth(8) == Some(b'-'));
+            let uuid = rest.get(..LEN).filter(|text| text.as_bytes()[8] == b'-');
             match uuid.filter(|text| uuid::Uuid::parse_str(text).is_ok_and(|id| !id.is_nil())) {
                 Some(id) => {
                     let next = self.ids.len() + 1;
