@@ -365,8 +365,8 @@ impl Caller {
     }
 }
 
-/// Each attempt goes to the next of the known brokers, then of the bootstrap servers, and round again: brokers that
-/// all moved are found through the names they were first found by.
+/// Attempts go to a known broker and to a bootstrap server in turn, to each of them round and round: brokers that all
+/// moved are found through the names they were first found by, also when their old addresses swallow every attempt.
 fn rotating(
     config: Arc<ClientConfig>,
     topology: Follower<Topology>,
@@ -374,11 +374,23 @@ fn rotating(
 ) -> NextAddress {
     Box::new(move || {
         let attempt = attempts.fetch_add(1, Ordering::Relaxed);
-        let topology = topology.get();
-        let known: Vec<HostPort> =
-            topology.brokers.values().map(address).chain(config.bootstrap.iter().cloned()).collect();
-        known.get(attempt % known.len().max(1)).cloned()
+        let known: Vec<HostPort> = topology.get().brokers.values().map(address).collect();
+        in_turn(&known, &config.bootstrap, attempt)
     })
+}
+
+fn in_turn(known: &[HostPort], bootstrap: &[HostPort], attempt: usize) -> Option<HostPort> {
+    let names: Vec<&HostPort> = bootstrap.iter().filter(|name| !known.contains(name)).collect();
+    let (round, is_name) = match (known.len(), names.len()) {
+        (0, _) => (attempt, true),
+        (_, 0) => (attempt, false),
+        _ => (attempt / 2, attempt % 2 == 1),
+    };
+    if is_name {
+        names.get(round.checked_rem(names.len())?).copied().cloned()
+    } else {
+        known.get(round.checked_rem(known.len())?).cloned()
+    }
 }
 
 fn address(broker: &Broker) -> HostPort {
@@ -391,4 +403,35 @@ pub(super) fn remaining(until: Instant) -> Duration {
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servers(names: &[&str]) -> Vec<HostPort> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    fn turns(known: &[&str], bootstrap: &[&str]) -> Vec<String> {
+        let (known, bootstrap) = (servers(known), servers(bootstrap));
+        (0..6)
+            .filter_map(|attempt| in_turn(&known, &bootstrap, attempt))
+            .map(|next| next.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn a_name_is_tried_before_every_known_broker_was() {
+        let turns = turns(&["b1:1", "b2:1", "b3:1"], &["name:1"]);
+        assert_eq!(turns, ["b1:1", "name:1", "b2:1", "name:1", "b3:1", "name:1"]);
+    }
+
+    #[test]
+    fn no_address_is_tried_twice_in_a_row_when_there_are_others() {
+        assert_eq!(turns(&[], &["a:1", "b:1"])[..3], ["a:1", "b:1", "a:1"]);
+        assert_eq!(turns(&["b1:1", "b2:1"], &["b2:1", "b1:1"])[..3], ["b1:1", "b2:1", "b1:1"]);
+        assert_eq!(turns(&["b1:1", "b2:1"], &["b1:1", "c:1"])[..4], ["b1:1", "c:1", "b2:1", "c:1"]);
+        assert!(turns(&[], &[]).is_empty());
+    }
 }

@@ -10,7 +10,7 @@ use craftwire_test_support::{
     proxy::{FaultProxy, ReservedAddress},
     require_kafka,
 };
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
 
 const MIB: u64 = 1 << 20;
 
@@ -71,12 +71,16 @@ async fn f14_all_nodes_come_back_on_other_ports() {
     let stage = Stage::set_with(turn, cluster, &bootstrap.bootstrap(), topic).await;
     let play = stage.play().await;
     let times = scale().min(3);
+    let mut swallowing = Vec::new();
     for _ in 0..times {
         for node in cluster.node_ids() {
             cluster.kill(node);
         }
         for node in cluster.node_ids() {
+            let old = cluster.address(node);
             cluster.move_away(node);
+            // Whoever tries the old address is not refused: nobody ever says anything.
+            swallowing.push(TcpListener::bind(old).unwrap());
             cluster.restart_without_waiting(node);
         }
         bootstrap.set_upstream(1, upstream(2));
