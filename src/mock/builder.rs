@@ -52,6 +52,13 @@ impl MockClusterBuilder {
         self
     }
 
+    /// The wall clock's time at the start, in milliseconds since 1970, for records that the cluster stamps itself.
+    /// Default: the machine's.
+    pub const fn wall_clock_ms(mut self, unix_ms: i64) -> Self {
+        self.settings.unix_ms = Some(unix_ms);
+        self
+    }
+
     /// A topic to start with, as [`MockCluster::create_topic`] creates it.
     pub fn topic(mut self, name: &str, partitions: i32) -> Self {
         self.topics.push((name.to_owned(), partitions));
@@ -242,7 +249,8 @@ impl MockClusterBuilder {
     }
 
     fn build(self, brokers: BTreeMap<i32, Broker>, tcp: Option<Handle>) -> io::Result<MockCluster> {
-        let core = Core::new(self.settings, brokers, clock::now(), clock::wall_clock_ms());
+        let unix_ms = self.settings.unix_ms.unwrap_or_else(clock::wall_clock_ms);
+        let core = Core::new(self.settings, brokers, clock::now(), unix_ms);
         let mock = MockCluster::new(Shared::new(core, tcp));
         for (name, partitions) in self.topics {
             mock.create_topic(&name, partitions).map_err(io::Error::other)?;

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub(crate) struct Settings {
     pub(crate) brokers: i32,
     pub(crate) seed: u64,
+    /// The wall clock's time at the start, if not the machine's.
+    pub(crate) unix_ms: Option<i64>,
     pub(crate) default_partitions: i32,
     /// `None`: three, or one a broker where there are fewer.
     pub(crate) default_replication: Option<i16>,
@@ -75,6 +77,7 @@ impl Default for Settings {
         Self {
             brokers: 1,
             seed: 0,
+            unix_ms: None,
             default_partitions: 1,
             default_replication: None,
             auto_create_topics: true,

@@ -9,9 +9,11 @@
 //!   number, so the coordinator cannot tell a late one from a new one. It costs a second delivery, no record.
 //! * A member that the coordinator forgot may hand out records until it hears of that, so after such a fault two
 //!   members may have one partition for a while.
+//! * Records that were compacted, or cut off the start of the log, may or may not have been read before; a reader that
+//!   had not come so far starts again where its rule says.
 //! * Records are handed out again after a rebalance: at least once. Within one assignment they are not.
 
-use crate::history::{ANYWHERE, Commit, Event, History, Id, Line, Logged, Outcome, Place};
+use crate::history::{ANYWHERE, Commit, Event, History, Id, Line, Logged, Outcome, Place, Sight};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -245,7 +247,13 @@ impl Judge<'_> {
                     }
                     was_read.insert(*place);
                 }
-                Event::Reset { place, from, to } if from.is_some() || was_read.contains(place) => {
+                Event::Reset { place, from, to } => {
+                    // Whoever has not come to an offset before the start of the log was cut goes on at the new one.
+                    let start = history.trimmed.get(place).copied().unwrap_or(0);
+                    let is_due = from.map_or(!was_read.contains(place), |from| from < start);
+                    if is_due {
+                        continue;
+                    }
                     self.complain(Kind::Reset, told(format!("{place:?} from {from:?} to {to}")));
                 }
                 Event::Failed(error) => self.complain(Kind::Error, told(error.clone())),
@@ -255,7 +263,7 @@ impl Judge<'_> {
         if !is_member {
             for (place, log) in &history.log {
                 let from = next.get(place).copied().unwrap_or(0);
-                let unread = log.iter().find(|record| record.is_visible && record.offset >= from);
+                let unread = log.iter().find(|record| record.sight == Sight::Must && record.offset >= from);
                 if let Some(unread) = unread {
                     let what = format!("reader {reader} has not read {place:?} at {}", unread.offset);
                     self.complain(Kind::NoProgress, what);
@@ -267,7 +275,7 @@ impl Judge<'_> {
     fn read_matches(&mut self, told: &str, place: Place, offset: i64, id: Option<Id>) {
         let log = self.history.log.get(&place).map_or(&[][..], Vec::as_slice);
         match log.iter().find(|record| record.offset == offset) {
-            Some(record) if !record.is_visible => {
+            Some(record) if record.sight == Sight::MustNot => {
                 self.complain(Kind::AbortedRead, format!("{told}{place:?} at {offset}: {id:?}"));
             }
             Some(record) if record.id == id => {}
@@ -334,7 +342,7 @@ impl Judge<'_> {
 }
 
 fn visible(history: &History, place: Place) -> impl Iterator<Item = &Logged> {
-    history.log.get(&place).into_iter().flatten().filter(|record| record.is_visible)
+    history.log.get(&place).into_iter().flatten().filter(|record| record.sight == Sight::Must)
 }
 
 /// Producers from this number on are not the client's own.
@@ -352,7 +360,7 @@ mod tests {
     }
 
     fn logged(offset: i64, number: u64) -> Logged {
-        Logged { offset, id: Some(id(number)), key: 0, tag: P, producer_id: 1, is_visible: true }
+        Logged { offset, id: Some(id(number)), key: 0, tag: P, producer_id: 1, sight: Sight::Must }
     }
 
     fn sent(number: u64, outcome: Outcome) -> Send {
@@ -509,7 +517,14 @@ mod tests {
 
     #[test]
     fn a_record_that_nobody_may_see() {
-        assert_eq!(with(|h| log(h)[1].is_visible = false), [Kind::AbortedRead]);
+        assert_eq!(with(|h| log(h)[1].sight = Sight::MustNot), [Kind::AbortedRead]);
+        // What is there no more may have been read before, or not.
+        assert_eq!(with(|h| log(h)[1].sight = Sight::May), []);
+        let compacted = |h: &mut History| {
+            log(h)[1].sight = Sight::May;
+            h.lines.remove(line(h, 0, 1));
+        };
+        assert_eq!(with(compacted), []);
     }
 
     #[test]
@@ -576,6 +591,11 @@ mod tests {
         assert_eq!(with(|h| add(h, 0, [reset(None)])), [Kind::Reset]);
         assert_eq!(with(|h| add(h, 0, [reset(Some(9))])), [Kind::Reset]);
         assert_eq!(with(|h| h.lines.insert(0, (0, Line::Reader(1, reset(None))))), []);
+        let cut = |h: &mut History| {
+            h.trimmed.insert(P, 10);
+            add(h, 0, [reset(Some(9))]);
+        };
+        assert_eq!(with(cut), []);
     }
 
     #[test]

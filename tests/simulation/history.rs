@@ -45,8 +45,17 @@ pub(crate) struct Logged {
     /// Where its value says that it belongs.
     pub(crate) tag: Place,
     pub(crate) producer_id: i64,
-    /// Whether a reader of what is committed may see it.
-    pub(crate) is_visible: bool,
+    pub(crate) sight: Sight,
+}
+
+/// Whether a reader of what is committed sees a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    Must,
+    /// It is there no more: compacted, or cut off the start.
+    May,
+    /// It is aborted.
+    MustNot,
 }
 
 /// Something that happened to a reader. Readers with a group come and go: each start is a reader of its own.
@@ -107,6 +116,8 @@ pub(crate) struct History {
     /// Whether each reader, by its number, is one of the group.
     pub(crate) readers: Vec<bool>,
     pub(crate) log: BTreeMap<Place, Vec<Logged>>,
+    /// What was cut off the start of the log, by partition: all below this offset.
+    pub(crate) trimmed: BTreeMap<Place, i64>,
 }
 
 /// The value of a record: whose it is, and where it belongs.

@@ -51,6 +51,11 @@ impl Injector {
         }
         let mock = self.world.mock();
         mock.clear_forged_leaders();
+        mock.clear_replication_lags();
+        for broker in 1..=BROKERS {
+            mock.resume_broker(broker);
+            mock.start_broker(broker).unwrap();
+        }
         self.world.net().bury();
         members.ensure_one();
     }
@@ -59,6 +64,25 @@ impl Injector {
         let mock = self.world.mock().clone();
         let hook = match what {
             What::StopBroker { broker } => return mock.stop_broker(broker),
+            What::KillBroker { broker } => return mock.kill_broker(broker),
+            What::PauseBroker { broker } => return mock.pause_broker(broker),
+            What::Lag { lag_ms } => return mock.set_replication_lag(Duration::from_millis(lag_ms)),
+            What::PreferredLeaders => return mock.elect_preferred_leaders(),
+            What::Compact { topic, partition } => {
+                return self.world.remove_records((topic, partition), |mock, topic| {
+                    mock.compact(topic, partition).unwrap();
+                });
+            }
+            What::Trim { topic, partition } => {
+                return self.world.remove_records((topic, partition), |mock, topic| {
+                    let start = mock.offsets(topic, partition).map_or(0, |(start, _)| start);
+                    let end = mock.high_watermark(topic, partition).unwrap_or(0);
+                    mock.delete_records(topic, partition, start.midpoint(end)).unwrap();
+                });
+            }
+            What::Throttle { api, throttle_ms, times } => mock.on(api).times(times).throttle(throttle_ms),
+            What::Twice { api } => mock.on(api).answer_twice(),
+            What::Misnamed { api } => mock.on(api).misname(),
             What::MoveLeader { topic, partition, broker } => {
                 return move_leader(&mock, topic, partition, broker);
             }
@@ -115,8 +139,13 @@ impl Injector {
     }
 
     fn end(&mut self, number: usize, what: What) {
-        if let What::StopBroker { broker } = what {
-            self.world.mock().start_broker(broker).unwrap();
+        match what {
+            What::StopBroker { broker } | What::KillBroker { broker } => {
+                self.world.mock().start_broker(broker).unwrap();
+            }
+            What::PauseBroker { broker } => self.world.mock().resume_broker(broker),
+            What::Lag { .. } => self.world.mock().clear_replication_lags(),
+            _ => {}
         }
         if let Some(at) = self.hooks.iter().position(|(whose, _)| *whose == number) {
             self.hooks.remove(at).1.remove();

@@ -12,6 +12,7 @@ mod checker;
 mod history;
 mod inject;
 mod members;
+mod named;
 mod network;
 mod pipe;
 mod producers;
@@ -21,6 +22,7 @@ mod runner;
 mod schedule;
 mod settings;
 mod shrink;
+mod strangers;
 mod trace;
 mod world;
 

@@ -109,6 +109,8 @@ impl Net {
     pub(crate) fn begin(&self, fault: What) {
         let mut state = self.lock();
         match fault {
+            // Names are asked for by those who connect.
+            What::DeadFirst { broker } | What::NoName { broker } => state.each(broker, Connection::reset),
             What::CutFin { broker } => state.each(broker, Connection::finish),
             What::CutReset { broker } => state.each(broker, Connection::reset),
             What::Sever { broker } => state.each(broker, |connection| connection.is_severed = true),
@@ -121,7 +123,6 @@ impl Net {
                 // Whoever is connected to the old address talks to nobody.
                 state.each(broker, |connection| connection.is_severed = true);
             }
-            What::Isolate { .. } => {}
             _ => {}
         }
         state.active.push(fault);

@@ -82,6 +82,40 @@ pub(crate) enum What {
     StopBroker {
         broker: i32,
     },
+    /// Its partitions are led again when its session is over.
+    KillBroker {
+        broker: i32,
+    },
+    PauseBroker {
+        broker: i32,
+    },
+    /// Followers are behind: the high watermark, too, and acks=all takes as long.
+    Lag {
+        lag_ms: u64,
+    },
+    PreferredLeaders,
+    Throttle {
+        api: Api,
+        throttle_ms: i32,
+        times: u64,
+    },
+    /// Answers that make no sense: the connection is not to be trusted any more.
+    Twice {
+        api: Api,
+    },
+    Misnamed {
+        api: Api,
+    },
+    /// Of each key only the last record stays.
+    Compact {
+        topic: usize,
+        partition: i32,
+    },
+    /// The first half of a log is deleted.
+    Trim {
+        topic: usize,
+        partition: i32,
+    },
     MoveLeader {
         topic: usize,
         partition: i32,
@@ -162,7 +196,7 @@ pub(crate) fn draw(seed: u64) -> Vec<Fault> {
     let mut random = Random::of(seed, "schedule");
     // A run with all kinds of faults at once would hide what a few of them do to each other.
     let mut kinds: Vec<Kind> = KINDS.to_vec();
-    let kept = random.between(2, 9);
+    let kept = random.between(2, 10);
     while u64::try_from(kinds.len()).unwrap() > kept {
         kinds.remove(random.below(kinds.len()));
     }
@@ -176,7 +210,7 @@ pub(crate) fn draw(seed: u64) -> Vec<Fault> {
             at_ms += random.between(0, 400);
         }
         // A quiet spell, now and then long enough for all to come to rest.
-        at_ms += random.pick(&[300, 1_000, 2_500, 5_000]);
+        at_ms += random.pick(&[200, 700, 1_500, 3_000]);
     }
     faults.extend(members(&mut random));
     faults.sort_by_key(|fault| fault.at_ms);
@@ -184,7 +218,7 @@ pub(crate) fn draw(seed: u64) -> Vec<Fault> {
 }
 
 /// When the last fault may begin.
-pub(crate) const FAULTS_UNTIL_MS: u64 = 12_000;
+pub(crate) const FAULTS_UNTIL_MS: u64 = 8_000;
 pub(crate) const BROKERS: i32 = 3;
 pub(crate) const TOPICS: [(&str, i32); 2] = [("t", 3), ("u", 2)];
 /// Members that there can be at once.
@@ -193,9 +227,9 @@ pub(crate) const MEMBERS: usize = 3;
 fn members(random: &mut Random) -> Vec<Fault> {
     let mut faults = Vec::new();
     for member in 0..MEMBERS {
-        let at_ms = if member == 0 { random.between(0, 300) } else { random.between(0, 9_000) };
+        let at_ms = if member == 0 { random.between(0, 300) } else { random.between(0, 5_000) };
         faults.push(Fault { at_ms, for_ms: 0, what: What::Join { member } });
-        let at_ms = at_ms + random.between(1_500, 8_000);
+        let at_ms = at_ms + random.between(1_500, 5_000);
         match random.next() % 4 {
             0 => faults.push(Fault { at_ms, for_ms: 0, what: What::Leave { member } }),
             1 => {
@@ -273,6 +307,25 @@ const KINDS: &[Kind] = &[
     |r| What::NoName { broker: broker(r) },
     |r| What::Moved { broker: broker(r) },
     |r| What::StopBroker { broker: broker(r) },
+    |r| What::KillBroker { broker: broker(r) },
+    |r| What::PauseBroker { broker: broker(r) },
+    |r| What::Lag { lag_ms: r.pick(&[5, 50, 400, 1_500]) },
+    |_| What::PreferredLeaders,
+    |r| What::Throttle {
+        api: r.pick(&HARMED),
+        throttle_ms: r.pick(&[10, 300, 1_500]),
+        times: r.between(1, 3),
+    },
+    |r| What::Twice { api: r.pick(&HARMED) },
+    |r| What::Misnamed { api: r.pick(&HARMED) },
+    |r| {
+        let (topic, partition) = partition(r);
+        What::Compact { topic, partition }
+    },
+    |r| {
+        let (topic, partition) = partition(r);
+        What::Trim { topic, partition }
+    },
     move_leader,
     move_leader,
     |r| What::MoveCoordinator { broker: broker(r) },
@@ -328,6 +381,6 @@ mod tests {
             .flat_map(draw)
             .map(|fault| format!("{:?}", fault.what).split(' ').next().unwrap().to_owned())
             .collect();
-        assert_eq!(kinds.len(), 30, "{kinds:?}");
+        assert_eq!(kinds.len(), 39, "{kinds:?}");
     }
 }

@@ -12,6 +12,8 @@ pub(crate) struct Settings {
     pub(crate) metadata_max_age: Duration,
     pub(crate) heartbeat_interval: Duration,
     pub(crate) session_timeout: Duration,
+    pub(crate) broker_session_timeout: Duration,
+    pub(crate) min_insync_replicas: &'static str,
     pub(crate) fetch_max_wait: Duration,
     pub(crate) commit_interval: Duration,
     pub(crate) revoke_grace: Duration,
@@ -49,7 +51,9 @@ impl Settings {
             metadata_max_age: ms(r.pick(&[2_000, 10_000, 60_000])),
             heartbeat_interval: ms(r.pick(&[500, 1_000])),
             session_timeout: ms(r.pick(&[3_000, 6_000])),
-            fetch_max_wait: ms(r.pick(&[300, 500, 1_000])),
+            broker_session_timeout: ms(r.pick(&[500, 2_000])),
+            min_insync_replicas: r.pick(&["1", "2"]),
+            fetch_max_wait: ms(r.pick(&[500, 1_000])),
             commit_interval: ms(r.pick(&[200, 500, 1_000])),
             revoke_grace: ms(r.pick(&[0, 100, 500])),
             slow: (ms(r.between(5, 100)), r.pick(&[0, 5, 20])),
@@ -62,15 +66,15 @@ impl Settings {
 impl ProducerSettings {
     fn draw(r: &mut Random) -> Self {
         use Compression::{Gzip, Lz4, None, Snappy, Zstd};
-        let pause = r.pick(&[50, 150, 400]);
+        let pause = r.pick(&[80, 250, 600]);
         Self {
             profile: r.pick(&[Profile::Durable, Profile::Realtime, Profile::Throughput]),
-            compression: r.pick(&[None, None, Gzip, Snappy, Lz4, Zstd]),
+            compression: r.pick(&[None, None, None, None, Gzip, Snappy, Lz4, Zstd]),
             buffer_bytes: r.pick(&[MESSAGE_BYTES, 64 << 10, 1 << 20]),
             batch_bytes: r.pick(&[1 << 10, 2 << 10, MESSAGE_BYTES]),
             delivery_timeout: ms(r.pick(&[1_500, 4_000, 10_000])),
             pause_ms: (pause / 2, pause * 2),
-            burst: r.pick(&[1, 2, 6]),
+            burst: r.pick(&[1, 2, 5]),
             keys: r.pick(&[1, 4, 12]),
             padding: r.pick(&[0, 20, 200]),
             names_partitions: r.chance(50),

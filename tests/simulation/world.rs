@@ -2,22 +2,23 @@
 
 use crate::{
     checker::{Kind, Violation, judge},
-    history::{Commit, Event, History, Id, Line, Logged, Outcome, Place, Send, read_value},
+    history::{Commit, Event, History, Id, Line, Logged, Outcome, Place, Send, Sight, read_value},
     inject::Injector,
     members::Members,
     network::Net,
     producers, reader,
     schedule::{BROKERS, CLIENTS, Fault, MEMBERS, TOPICS},
     settings::Settings,
+    strangers,
     trace::{Sent, Write},
 };
 use craftwire::{
     Client,
-    mock::{Api, MockCluster},
+    mock::{Api, MockCluster, StoredBatch},
 };
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     future::Future,
     sync::{
@@ -37,6 +38,7 @@ use tokio::{
 pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
     pub(crate) hash: u64,
+    pub(crate) history: History,
     pub(crate) figures: Figures,
     /// The last requests before the end, or before what went wrong.
     pub(crate) last: Vec<Sent>,
@@ -57,6 +59,8 @@ pub(crate) struct Figures {
     pub(crate) virtual_ms: u64,
     /// Names that did not lead to their broker at once.
     pub(crate) resolved_badly: u64,
+    /// Answers that told a leader that does not lead.
+    pub(crate) forged_leaders: u64,
     pub(crate) busiest_requests: u64,
     pub(crate) busiest_connects: u64,
     /// How often each kind of fault was injected.
@@ -74,6 +78,7 @@ impl Figures {
         self.reads += other.reads;
         self.assignments += other.assignments;
         self.virtual_ms += other.virtual_ms;
+        self.forged_leaders += other.forged_leaders;
         self.resolved_badly += other.resolved_badly;
         self.busiest_requests = self.busiest_requests.max(other.busiest_requests);
         self.busiest_connects = self.busiest_connects.max(other.busiest_connects);
@@ -131,6 +136,9 @@ struct Recorder {
     history: History,
     violations: Vec<Violation>,
     committed: BTreeMap<Place, i64>,
+    aborted: BTreeSet<Id>,
+    /// Records that were in the log and are no more.
+    removed: BTreeMap<Place, Vec<Logged>>,
     figures: Figures,
 }
 
@@ -138,15 +146,19 @@ impl World {
     fn new(seed: u64) -> Self {
         let settings = Settings::draw(seed);
         let (heartbeat, session) = (settings.heartbeat_interval, settings.session_timeout);
-        let mut builder = MockCluster::builder()
+        let builder = MockCluster::builder()
             .brokers(u8::try_from(BROKERS).unwrap())
             .seed(seed)
             .heartbeat_interval(heartbeat)
-            .session_timeout(session);
-        for (topic, partitions) in TOPICS {
-            builder = builder.topic(topic, partitions);
-        }
+            .session_timeout(session)
+            .broker_session_timeout(settings.broker_session_timeout)
+            .wall_clock_ms(WALL_CLOCK_MS);
         let mock = builder.start_in_memory().unwrap();
+        for (topic, partitions) in TOPICS {
+            // What is deleted, a fault deletes.
+            let configs = [("retention.ms", "-1"), ("min.insync.replicas", settings.min_insync_replicas)];
+            mock.create_topic_with(topic, partitions, &configs).unwrap();
+        }
         let net = Net::new(seed, mock.clone());
         let late_commit = Arc::new(AtomicBool::new(false));
         let (late, watching) = (late_commit.clone(), net.clone());
@@ -171,6 +183,7 @@ impl World {
         for producer in 0..2 {
             producers.push(tokio::spawn(producers::run(self.clone(), producer)));
         }
+        let strangers = tokio::spawn(strangers::run(self.clone()));
         let reader = tokio::spawn(reader::run(self.clone()));
         let watching = tokio::spawn(watch(self.clone()));
 
@@ -180,11 +193,12 @@ impl World {
         self.enter(Stage::Calm);
         sleep_until(Instant::now() + SETTLE).await;
         self.enter(Stage::Drain);
+        self.within(SETTLE, "other people's transactions", strangers).await;
         for producer in producers {
             self.within(PROGRESS, "a producer's last records", producer).await;
         }
         let read = async {
-            let mut tick = interval(Duration::from_millis(50));
+            let mut tick = interval(Duration::from_millis(200));
             while !self.is_all_read() {
                 tick.tick().await;
             }
@@ -327,6 +341,52 @@ impl World {
         *recorder.figures.injected.entry(kind).or_default() += 1;
     }
 
+    /// Transactions that were taken back.
+    pub(crate) fn aborted(&self, ids: Vec<Id>) {
+        self.recorder().aborted.extend(ids);
+    }
+
+    /// Has records of a partition removed, and keeps in mind which.
+    pub(crate) fn remove_records(&self, place: Place, remove: impl FnOnce(&MockCluster, &str)) {
+        let (mock, topic) = (&self.0.mock, TOPICS[place.0].0);
+        let before = self.log_of(place);
+        let start = mock.offsets(topic, place.1).map(|(start, _)| start);
+        remove(mock, topic);
+        let stays: BTreeSet<i64> = self.log_of(place).iter().map(|record| record.offset).collect();
+        let gone = before.into_iter().filter(|record| !stays.contains(&record.offset));
+        let mut recorder = self.recorder();
+        recorder.removed.entry(place).or_default().extend(gone);
+        if let Some((now, _)) = mock.offsets(topic, place.1).filter(|(now, _)| Some(*now) != start) {
+            recorder.history.trimmed.insert(place, now);
+        }
+    }
+
+    /// What is in a partition.
+    fn log_of(&self, place: Place) -> Vec<Logged> {
+        let (mock, topic) = (&self.0.mock, TOPICS[place.0].0);
+        let batches = mock.batches(topic, place.1);
+        let is_marker = |offset: i64| {
+            let inside = |batch: &StoredBatch| (batch.base_offset..=batch.last_offset).contains(&offset);
+            batches.iter().any(|batch| batch.is_control && inside(batch))
+        };
+        let records = mock.records(topic, place.1).into_iter().filter(|record| !is_marker(record.offset));
+        let aborted = self.recorder().aborted.clone();
+        let logged = records.map(|record| {
+            let read = record.value.as_deref().and_then(read_value);
+            let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()?.parse().ok());
+            let is_aborted = read.is_some_and(|(id, _)| aborted.contains(&id));
+            Logged {
+                offset: record.offset,
+                id: read.map(|(id, _)| id),
+                key: key.unwrap_or(u64::MAX),
+                tag: read.map_or(place, |(_, tag)| tag),
+                producer_id: record.producer_id,
+                sight: if is_aborted { Sight::MustNot } else { Sight::Must },
+            }
+        });
+        logged.collect()
+    }
+
     /// All partitions that there are.
     pub(crate) fn places(&self) -> Vec<Place> {
         let partitions = |(index, (topic, _)): (usize, (&str, i32))| {
@@ -343,11 +403,14 @@ impl World {
     /// What is not read by the reader alone, or not committed by the group.
     fn unread(&self) -> String {
         let mut unread = String::new();
-        let places = self.places();
+        let ends = self.places().into_iter().map(|place| {
+            let is_seen = |record: &&Logged| record.sight == Sight::Must;
+            (place, self.log_of(place).iter().rfind(is_seen).map_or(0, |record| record.offset + 1))
+        });
+        let ends: Vec<(Place, i64)> = ends.collect();
         let recorder = self.recorder();
-        for place in places {
+        for (place, end) in ends {
             let topic = TOPICS[place.0].0;
-            let end = self.0.mock.offsets(topic, place.1).map_or(0, |(_, end)| end);
             let committed = self.0.mock.committed(GROUP, topic, place.1).unwrap_or(0);
             let read = recorder.history.lines.iter().rev().find_map(|(_, line)| match line {
                 Line::Reader(0, Event::Read { place: at, offset, .. }) if *at == place => Some(offset + 1),
@@ -391,10 +454,14 @@ impl World {
                 format!("{requests} requests, {connects} connects of a client to a broker in a second");
             self.violation(Kind::HotLoop, what);
         }
-        let places = self.places();
+        let logs: Vec<_> = self.places().into_iter().map(|place| (place, self.log_of(place))).collect();
         let mut recorder = self.recorder();
-        for place in places {
-            let log = log_of(&self.0.mock, place);
+        for (place, mut log) in logs {
+            for gone in recorder.removed.remove(&place).unwrap_or_default() {
+                let sight = if gone.sight == Sight::MustNot { Sight::MustNot } else { Sight::May };
+                log.push(Logged { sight, ..gone });
+            }
+            log.sort_by_key(|record| record.offset);
             recorder.history.log.insert(place, log);
         }
         let mut violations = std::mem::take(&mut recorder.violations);
@@ -407,32 +474,14 @@ impl World {
             busiest_requests: requests,
             busiest_connects: connects,
             resolved_badly,
+            forged_leaders: self.0.mock.forged_leaders(),
             ..recorder.figures.clone()
         });
         let last = self.0.net.with_trace(|trace| trace.last().copied().collect());
         let (hash, writes) = self.0.net.with_trace(|trace| (trace.hash(), trace.take_writes()));
-        Report { violations, hash, figures, last, writes }
+        let history = std::mem::take(&mut recorder.history);
+        Report { violations, hash, history, figures, last, writes }
     }
-}
-
-/// What is in a partition.
-fn log_of(mock: &MockCluster, place: Place) -> Vec<Logged> {
-    let records = mock.records(TOPICS[place.0].0, place.1);
-    records
-        .into_iter()
-        .map(|record| {
-            let read = record.value.as_deref().and_then(read_value);
-            let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()?.parse().ok());
-            Logged {
-                offset: record.offset,
-                id: read.map(|(id, _)| id),
-                key: key.unwrap_or(u64::MAX),
-                tag: read.map_or(place, |(_, tag)| tag),
-                producer_id: record.producer_id,
-                is_visible: true,
-            }
-        })
-        .collect()
 }
 
 /// Looks again and again at what must hold all the time.
@@ -470,9 +519,11 @@ fn catch_panics() {
     IS_RUN.with(|is_run| *is_run.borrow_mut() = true);
 }
 
+/// The brokers' wall clock at the start.
+const WALL_CLOCK_MS: i64 = 1_767_225_600_000;
 pub(crate) const GROUP: &str = "g";
 /// After the faults, before what is sent must arrive: time to connect again and to learn who leads.
-const SETTLE: Duration = Duration::from_secs(4);
+const SETTLE: Duration = Duration::from_secs(3);
 /// Within this time after the faults all is acked, read and committed.
 const PROGRESS: Duration = Duration::from_secs(20);
 /// A consumer's close gives up after 10 s.
