@@ -7,6 +7,7 @@ pub use crate::{
         fuzz::check_fetch_session_ops,
         group::fuzz::{check_group_metadata, check_membership_ops},
     },
+    producer::fuzz::check_producer_ops,
     wire::{api::fuzz::check_response, fuzz::check_frames, record_batch::fuzz::check_record_batch},
 };
 

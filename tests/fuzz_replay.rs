@@ -19,8 +19,8 @@ use std::{
     path::{Path, PathBuf},
 };
 use targets::{
-    EVENT_JSON, FETCH_SESSION_OPS, FRAMES, GROUP_METADATA, MEMBERSHIP_OPS, RECORD_BATCH, RESPONSE, TARGETS,
-    Target,
+    EVENT_JSON, FETCH_SESSION_OPS, FRAMES, GROUP_METADATA, MEMBERSHIP_OPS, PRODUCER_OPS, RECORD_BATCH,
+    RESPONSE, TARGETS, Target,
 };
 
 fn replay_corpus(target: Target) -> io::Result<()> {
@@ -64,6 +64,11 @@ fn record_batch() -> io::Result<()> {
 #[test]
 fn group_metadata() -> io::Result<()> {
     replay_corpus(GROUP_METADATA)
+}
+
+#[test]
+fn producer_ops() -> io::Result<()> {
+    replay_corpus(PRODUCER_OPS)
 }
 
 #[test]

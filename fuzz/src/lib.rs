@@ -66,8 +66,16 @@ impl Target {
 }
 
 /// All that is fuzzed.
-pub const TARGETS: [Target; 7] =
-    [FRAMES, RESPONSE, RECORD_BATCH, GROUP_METADATA, EVENT_JSON, FETCH_SESSION_OPS, MEMBERSHIP_OPS];
+pub const TARGETS: [Target; 8] = [
+    FRAMES,
+    RESPONSE,
+    RECORD_BATCH,
+    GROUP_METADATA,
+    EVENT_JSON,
+    PRODUCER_OPS,
+    FETCH_SESSION_OPS,
+    MEMBERSHIP_OPS,
+];
 
 /// A stream that is split into frames.
 pub const FRAMES: Target = Target::reads("frames", internals::check_frames, 0);
@@ -81,6 +89,9 @@ pub const GROUP_METADATA: Target =
     Target::reads("group_metadata", |data| internals::check_group_metadata(data, Instant::now()), 0);
 /// Events of both topics.
 pub const EVENT_JSON: Target = Target::reads("event_json", internals::check_event_json, 0);
+/// Partitions, lanes and idempotence of a producer.
+pub const PRODUCER_OPS: Target =
+    Target::operates("producer_ops", |data| internals::check_producer_ops(data, Instant::now()));
 /// A fetch session.
 pub const FETCH_SESSION_OPS: Target =
     Target::operates("fetch_session_ops", internals::check_fetch_session_ops);

@@ -123,7 +123,7 @@ impl Sequencer {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn at(producer_id: i64, epoch: i16, next_sequence: i32) -> Self {
         Self { producer_id, epoch, next_sequence, confirmed: false }
     }

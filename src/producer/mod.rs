@@ -10,6 +10,8 @@ mod delivery;
 mod door;
 mod driver;
 mod error;
+#[cfg(feature = "internals")]
+pub(crate) mod fuzz;
 mod gate;
 mod idempotence;
 mod lane;
