@@ -113,7 +113,9 @@ mod tests {
 
     #[test]
     fn segments_go_while_more_than_the_size_is_left() {
-        let bytes = |batches| batches * log().batches().next().map_or(0, |batch| batch.bytes.len() as i64);
+        let bytes = |batches| {
+            batches * log().batches().next().map_or(0, |batch| i64::try_from(batch.bytes.len()).unwrap())
+        };
         let left = |retention_bytes| start_after(Retention { retention_bytes, ..NEVER }, 0);
         assert_eq!([left(bytes(5)), left(bytes(4)), left(bytes(3)), left(0)], [0, 2, 2, 6]);
         let small = Retention { segment_bytes: bytes(1), retention_bytes: bytes(5), ..NEVER };
