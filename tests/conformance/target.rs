@@ -44,6 +44,8 @@ pub(crate) struct Target {
     _turn: Option<MutexGuard<'static, ()>>,
     transcript: Mutex<Transcript>,
     answered: Mutex<Answered>,
+    /// The topics created so far.
+    topics: Mutex<Vec<Topic>>,
 }
 
 enum Cluster {
@@ -92,7 +94,13 @@ impl Target {
     }
 
     fn of(cluster: Cluster, turn: Option<MutexGuard<'static, ()>>) -> Self {
-        Self { cluster, _turn: turn, transcript: Mutex::default(), answered: Mutex::default() }
+        Self {
+            cluster,
+            _turn: turn,
+            transcript: Mutex::default(),
+            answered: Mutex::default(),
+            topics: Mutex::default(),
+        }
     }
 
     /// A connection to broker 1, which is told nothing yet.
@@ -175,7 +183,9 @@ impl Target {
             (is_known && led.topics[0].partitions.iter().all(|p| is_led(p.error_code))).then_some(())
         })
         .await;
-        Topic { name: name.0, id }
+        let topic = Topic { name: name.0, id };
+        self.topics.lock().unwrap().push(topic.clone());
+        topic
     }
 
     /// Deletes a topic, and waits until broker 1 knows.
@@ -185,6 +195,7 @@ impl Target {
         let mut connection = self.connect().await;
         let answer = connection.ask(6, &request).await;
         assert_eq!(answer.responses[0].error_code, 0, "{answer:?}");
+        self.topics.lock().unwrap().retain(|known| known.id != topic.id);
         let asked = MetadataRequestTopic::default().with_name(None).with_topic_id(topic.id);
         let metadata = MetadataRequest::default().with_topics(Some(vec![asked]));
         eventually("the topic is gone", PATIENCE, async || {
@@ -311,13 +322,13 @@ impl Target {
         }
     }
 
-    /// The coordinator of a group, once it is ready.
+    /// The coordinator of a group, once it is ready and knows the topics created so far.
     pub(crate) async fn coordinator(&self, group: &str) -> i32 {
         let mut connection = self.connect().await;
         let find = FindCoordinatorRequest::default().with_coordinator_keys(vec![text(group)]);
         let ask = OffsetFetchRequestGroup::default().with_group_id(text(group).into()).with_member_epoch(-1);
         let ask = OffsetFetchRequest::default().with_groups(vec![ask.with_topics(None)]);
-        eventually("the group has a coordinator", PATIENCE, async || {
+        let coordinator = eventually("the group has a coordinator", PATIENCE, async || {
             let found = connection.ask(4, &find).await.coordinators.remove(0);
             if found.error_code != 0 {
                 return None;
@@ -326,7 +337,35 @@ impl Target {
             let answer = coordinator.ask(9, &ask).await;
             (answer.groups[0].error_code == 0).then_some(found.node_id.0)
         })
-        .await
+        .await;
+        let answered = self.answered.lock().unwrap().clone();
+        self.wait_until_known(group, coordinator).await;
+        // What that asked is no case.
+        *self.answered.lock().unwrap() = answered;
+        coordinator
+    }
+
+    /// Coordinators hear of topics a little after leaders do, each part of them by itself: a member of another group in
+    /// the same part waits until it is assigned all that there is.
+    async fn wait_until_known(&self, group: &str, coordinator: i32) {
+        let topics: Vec<Topic> = self.topics.lock().unwrap().clone();
+        if topics.is_empty() {
+            return;
+        }
+        let names = (0..).map(|n| format!("probe-{}-{n}", topics[topics.len() - 1].id));
+        let probe = names.into_iter().find(|name| part_of(name) == part_of(group)).unwrap();
+        let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+        let join = crate::heartbeat::join(&probe, "probe", &names);
+        let leave = crate::heartbeat::leave(&probe, "probe");
+        let mut connection = self.connect_to(coordinator).await;
+        eventually("the coordinator knows the topics", PATIENCE, async || {
+            let assignment = connection.ask(1, &join).await.assignment;
+            let ids: Vec<Uuid> =
+                assignment.iter().flat_map(|all| &all.topic_partitions).map(|topic| topic.topic_id).collect();
+            topics.iter().all(|topic| ids.contains(&topic.id)).then_some(())
+        })
+        .await;
+        connection.ask(1, &leave).await;
     }
 
     /// A producer id that no other producer has.
@@ -342,6 +381,12 @@ impl Target {
         })
         .await
     }
+}
+
+/// Which partition of the offsets topic a group lives in: Java's hash of its name, of the four that tests have.
+fn part_of(group: &str) -> u32 {
+    let hash = group.encode_utf16().fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
+    (hash & 0x7fff_ffff) % 4
 }
 
 pub(crate) fn text(value: &str) -> StrBytes {
