@@ -12,6 +12,7 @@ mod checker;
 mod history;
 mod inject;
 mod members;
+mod memory;
 mod named;
 mod network;
 mod pipe;

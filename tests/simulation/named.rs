@@ -2,9 +2,16 @@
 
 use crate::{
     history::{Event, Line},
+    network::Net,
     schedule::{BROKERS, Fault, TOPICS, What},
+    world::pause,
     world::{Figures, Report, run},
 };
+use craftwire::{
+    Client, ProducerRecord,
+    mock::{Api, Hooked, MockCluster},
+};
+use std::time::Duration;
 
 const SEEDS: std::ops::Range<u64> = 9_000..9_008;
 
@@ -101,6 +108,40 @@ fn f18_an_old_leader_for_thirty_refreshes() {
         assert!(read_between(report, 6_000, 31_000) > 0, "it goes on: {:?}", report.figures);
         assert_eq!(resets(report), 0);
     }
+}
+
+/// Who knows the truth does not go back to what is late.
+#[tokio::test(start_paused = true)]
+async fn f18_a_leader_that_is_known_is_not_forgotten_for_an_older_one() {
+    let mock = MockCluster::builder().brokers(3).topic("t", 1).seed(7).start_in_memory().unwrap();
+    let net = Net::new(7, mock.clone());
+    let builder = Client::builder(&mock.bootstrap()).metadata_max_age(Duration::from_millis(100));
+    let client = builder.network(net.wire(0)).seed(7).build().await.unwrap();
+    let producer = client.producer().build().await.unwrap();
+    let mut consumer = client.consumer().topics(["t"]).build().await.unwrap();
+    let send = async || producer.send(ProducerRecord::new("t", "v")).await.unwrap().await.unwrap();
+    send().await;
+    consumer.recv().await.unwrap().unwrap();
+    let old = mock.leader("t", 0).unwrap();
+    mock.freeze_leader("t", 0, 30).unwrap();
+    mock.move_leader("t", 0, old % BROKERS + 1).unwrap();
+    // The old leader itself says who leads now (KIP-951); from then on nobody asks it any more.
+    send().await;
+    consumer.recv().await.unwrap().unwrap();
+    let asked: Vec<Hooked> = [Api::Produce, Api::Fetch]
+        .into_iter()
+        .map(|api| mock.on(api).broker(old).partition("t", 0).always().then(|_| {}))
+        .collect();
+    let told = mock.forged_leaders();
+    for _ in 0..40 {
+        pause(100).await;
+        send().await;
+        consumer.recv().await.unwrap().unwrap();
+    }
+    let late = mock.forged_leaders() - told;
+    println!("f18, an older leader: {late} answers told it to those who knew better");
+    assert!(late > 20, "{late}");
+    assert_eq!(asked.iter().map(Hooked::hits).sum::<u64>(), 0, "the old leader is asked again");
 }
 
 #[test]

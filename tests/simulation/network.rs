@@ -433,8 +433,10 @@ impl AsyncWrite for SimStream {
         }
         let bytes = &bytes[..taken];
         state.trace.bytes(at_ms, this.id, u64::from(this.side == SERVER), bytes);
-        if this.side == CLIENT {
-            let (client, broker) = (connection.client, connection.broker);
+        let (client, broker) = (connection.client, connection.broker);
+        if this.side == SERVER {
+            state.trace.answer(client, taken);
+        } else {
             for api in connection.frames.feed(bytes) {
                 state.trace.request(Sent { at_ms, client, broker, connection: this.id, api });
             }

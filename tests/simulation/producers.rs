@@ -68,6 +68,7 @@ struct Load {
 struct Taken {
     send: usize,
     is_calm: bool,
+    taken_ms: u64,
     delivery: Delivery,
 }
 
@@ -122,7 +123,11 @@ impl Load {
             Ok(delivery) => {
                 let place = (place.0, delivery.partition());
                 let send = self.world.took(id, place);
-                if self.taken.send(Taken { send, is_calm, delivery }).is_err() {
+                if self
+                    .taken
+                    .send(Taken { send, is_calm, taken_ms: self.world.net().now_ms(), delivery })
+                    .is_err()
+                {
                     self.world.violation(Kind::Panic, "nobody waits for deliveries");
                 }
             }
@@ -144,16 +149,24 @@ impl Load {
 
 /// Waits for each record's outcome, in turn: an outcome that nobody is woken for stays open.
 async fn settle(world: World, number: usize, mut taken: mpsc::UnboundedReceiver<Taken>) {
-    while let Some(Taken { send, is_calm, delivery }) = taken.recv().await {
+    while let Some(Taken { send, is_calm, taken_ms, delivery }) = taken.recv().await {
         let outcome = match delivery.await {
             Ok(ack) => Outcome::Acked { offset: ack.offset },
             Err(DeliveryError::NotSent(cause)) => Outcome::NotSent(format!("{cause:?}")),
             Err(error) => Outcome::Unknown(format!("{error:?}")),
         };
-        if is_calm && !matches!(outcome, Outcome::Acked { .. }) {
-            let what = format!("producer {number}: {outcome:?} of a record though nothing is wrong");
+        let timeout = world.settings().producers[number].delivery_timeout;
+        let is_due = is_calm || is_timed_out(&outcome) && world.had_time(taken_ms, timeout);
+        if is_due && !matches!(outcome, Outcome::Acked { .. }) {
+            let what = format!(
+                "producer {number}: {outcome:?}, taken at {taken_ms} ms, though nothing is in its way"
+            );
             world.violation(Kind::NoProgress, what);
         }
         world.settled(send, outcome);
     }
+}
+
+fn is_timed_out(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::NotSent(cause) | Outcome::Unknown(cause) if cause.contains("TimedOut"))
 }

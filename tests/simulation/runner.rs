@@ -6,12 +6,13 @@ use crate::{
     world::{self, Figures, Report},
 };
 use std::{
+    collections::BTreeMap,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// The seeds that the environment asks for, or the usual ones.
@@ -29,27 +30,41 @@ pub(crate) fn run_seeds() {
     let seeds = number("CRAFTWIRE_SEEDS").unwrap_or(SEEDS);
     let started = Instant::now();
     let (next, done) = (AtomicU64::new(0), Mutex::new((Figures::default(), Vec::new())));
+    let running = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
+        let mut workers = Vec::new();
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
+            workers.push(scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Relaxed);
                     if seed >= seeds {
                         return;
                     }
+                    running.lock().unwrap().insert(seed, Instant::now());
                     let report = world::run(seed, &schedule::draw(seed));
+                    running.lock().unwrap().remove(&seed);
                     let mut done = done.lock().unwrap();
                     done.0.add(&report.figures);
                     if !report.violations.is_empty() {
                         done.1.push((seed, report));
                     }
                 }
-            });
+            }));
+        }
+        // A loop that never waits stops even virtual time.
+        while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
+            thread::park_timeout(Duration::from_millis(100));
+            let running = running.lock().unwrap();
+            if let Some((seed, _)) = running.iter().find(|(_, since)| since.elapsed() > STUCK) {
+                println!("seed {seed} does not end: something in it never waits");
+                std::process::exit(1);
+            }
         }
     });
     let (figures, mut failed) = done.into_inner().unwrap();
     let took = started.elapsed().as_secs_f64();
-    println!("{seeds} seeds in {took:.1} s: {figures:#?}");
+    let rate = f64::from(u32::try_from(seeds).unwrap()) / took;
+    println!("{seeds} seeds in {took:.1} s, {rate:.1} a second: {figures:#?}");
     failed.sort_by_key(|(seed, _)| *seed);
     for (seed, report) in failed.iter().take(TOLD) {
         println!("{}", shrunk(*seed, report));
@@ -87,6 +102,8 @@ fn number(variable: &str) -> Option<u64> {
     Some(std::env::var(variable).ok()?.parse().unwrap())
 }
 
+/// Of the machine's time; a seed takes a fraction of a second of one core.
+const STUCK: Duration = Duration::from_secs(180);
 /// Failing seeds that are shrunk and told.
 const TOLD: usize = 3;
 /// Runs that shrinking one may take.

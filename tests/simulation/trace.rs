@@ -41,6 +41,8 @@ pub(crate) struct Trace {
     hash: u64,
     frames: u64,
     connects: u64,
+    /// By client: the bytes that brokers wrote to it.
+    answered: BTreeMap<usize, u64>,
     last: VecDeque<Sent>,
     /// After each write.
     writes: Vec<Write>,
@@ -71,6 +73,7 @@ impl Trace {
         Self {
             hash: 0xcbf2_9ce4_8422_2325,
             frames: 0,
+            answered: BTreeMap::new(),
             connects: 0,
             last: VecDeque::new(),
             writes: Vec::new(),
@@ -116,6 +119,15 @@ impl Trace {
     /// All writes, to find where two runs part.
     pub(crate) fn take_writes(&mut self) -> Vec<Write> {
         std::mem::take(&mut self.writes)
+    }
+
+    /// A broker wrote to a client.
+    pub(crate) fn answer(&mut self, client: usize, bytes: usize) {
+        *self.answered.entry(client).or_default() += u64::try_from(bytes).unwrap();
+    }
+
+    pub(crate) fn answered(&self, client: usize) -> u64 {
+        self.answered.get(&client).copied().unwrap_or(0)
     }
 
     pub(crate) const fn hash(&self) -> u64 {
