@@ -128,7 +128,7 @@ impl Judge<'_> {
             let id = send.id;
             match &send.outcome {
                 Outcome::Open => {
-                    self.complain(Kind::NoProgress, format!("{id:?} has no outcome, and is at {at:?}"))
+                    self.complain(Kind::NoProgress, format!("{id:?} has no outcome, and is at {at:?}"));
                 }
                 Outcome::Acked { offset } => {
                     let is_there = |(place, found): &(Place, i64)| {

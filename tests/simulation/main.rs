@@ -5,7 +5,7 @@
 //! `CRAFTWIRE_SEED=7 cargo test --test simulation -- --nocapture` runs one, and prints what happened in it.
 
 #![cfg(feature = "mock")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // the helpers of tests are tests too
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // the helpers of tests are tests too
 #![allow(clippy::disallowed_methods, reason = "virtual time is read where it is made")]
 
 mod checker;

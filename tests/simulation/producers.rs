@@ -133,7 +133,7 @@ impl Load {
             }
             Err(error) if error.is_retriable() && !is_calm => {}
             Err(error) => {
-                self.world.violation(Kind::Error, format!("{id:?} for {place:?} was not taken: {error:?}"))
+                self.world.violation(Kind::Error, format!("{id:?} for {place:?} was not taken: {error:?}"));
             }
         }
     }
