@@ -2,7 +2,8 @@
 //! that are simulated. One seed is one run, to the byte.
 //!
 //! `CRAFTWIRE_SEEDS=10000 cargo test --release --test simulation` runs more seeds than the usual 500;
-//! `CRAFTWIRE_SEED=7 cargo test --test simulation -- --nocapture` runs one, and prints what happened in it.
+//! `CRAFTWIRE_SEED=7 cargo test --test simulation -- --nocapture` runs one, and prints what happened in it;
+//! with `CRAFTWIRE_HISTORY=1` besides, also what every reader saw, and the log.
 
 #![cfg(feature = "mock")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // the helpers of tests are tests too

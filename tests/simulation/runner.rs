@@ -21,6 +21,9 @@ pub(crate) fn run_seeds() {
         let faults = schedule::draw(seed);
         let report = world::run(seed, &faults);
         println!("{}", told(seed, &faults, &report));
+        if std::env::var_os("CRAFTWIRE_HISTORY").is_some() {
+            println!("{}", in_full(&report));
+        }
         if !report.violations.is_empty() {
             println!("{}", shrunk(seed, &report));
         }
@@ -96,6 +99,20 @@ fn told(seed: u64, faults: &[Fault], report: &Report) -> String {
         told += &format!("      {sent}\n");
     }
     told + &format!("  {:?}", report.figures)
+}
+
+/// What every reader saw, and what the log holds, line by line.
+fn in_full(report: &Report) -> String {
+    let mut told = String::new();
+    for (at_ms, line) in &report.history.lines {
+        told += &format!("{at_ms:>6} ms  {line:?}\n");
+    }
+    for (place, log) in &report.history.log {
+        for record in log {
+            told += &format!("{place:?} {record:?}\n");
+        }
+    }
+    told
 }
 
 fn number(variable: &str) -> Option<u64> {

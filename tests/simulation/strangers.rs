@@ -11,8 +11,8 @@ use crate::{
 /// Writes until the faults are over, and ends what it began.
 pub(crate) async fn run(world: World) {
     let mut random = Random::of(world.seed(), "strangers");
-    // In half of the runs there are none.
-    if random.chance(50) {
+    // In some runs there are none.
+    if random.chance(30) {
         return;
     }
     let mut transaction = world.mock().transaction();
