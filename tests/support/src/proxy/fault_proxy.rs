@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -103,6 +104,16 @@ impl FaultProxy {
     pub fn bootstrap(&self) -> String {
         let addresses: Vec<_> = self.nodes.iter().map(|node| node.address.to_string()).collect();
         addresses.join(",")
+    }
+
+    /// Writes the answers of brokers to this folder from now on, each to a file of its own: the API's number, the version,
+    /// and the body, as the fuzz target `response` takes them. The folder must be there.
+    ///
+    /// # Panics
+    ///
+    /// When a file cannot be written: the connection then ends.
+    pub fn record_answers(&self, folder: &Path) {
+        self.wiring.record_into(folder);
     }
 
     /// Where new connections of a node go from now on.

@@ -26,6 +26,7 @@ mod random;
 mod relay;
 mod rule;
 mod rules;
+mod tape;
 mod wiring;
 
 pub use fault_proxy::{FaultProxy, ReservedAddress, RuleHandle};

@@ -173,7 +173,10 @@ impl Connection<'_> {
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let head = match direction {
             Direction::Request => RequestHead::of(&frame).inspect(|head| ledger.asked(*head)),
-            Direction::Answer => ledger.answered(answered_correlation_id(&frame)),
+            Direction::Answer => {
+                let asked = ledger.answered(answered_correlation_id(&frame));
+                asked.inspect(|head| self.wiring.answered(*head, &frame))
+            }
         };
         let api_key = head.map(|head| head.api_key);
         let sight = Sight { node: self.node, connection: self.number, direction, api_key, len: frame.len() };

@@ -1,19 +1,23 @@
 //! Task: what all connections of a proxy share: the rules, the counts, and word of a rule's removal.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::frames::RequestHead;
 use super::rule::{Direction, Rule};
 use super::rules::{RuleId, Rules, Sight, Verdict};
+use super::tape::Tape;
 
 #[derive(Debug)]
 pub(super) struct Wiring {
     rules: Mutex<Rules>,
     traffic: Mutex<Traffic>,
     removals: watch::Sender<u64>,
+    tape: OnceLock<Tape>,
 }
 
 /// What came, harmed or not.
@@ -33,7 +37,12 @@ struct Frames {
 impl Wiring {
     pub(super) fn new(seed: u64) -> Self {
         let (removals, _) = watch::channel(0);
-        Self { rules: Mutex::new(Rules::new(seed)), traffic: Mutex::default(), removals }
+        Self {
+            rules: Mutex::new(Rules::new(seed)),
+            traffic: Mutex::default(),
+            removals,
+            tape: OnceLock::new(),
+        }
     }
 
     pub(super) fn add(&self, rule: Rule) -> RuleId {
@@ -58,6 +67,18 @@ impl Wiring {
             frames.longest = frames.longest.max(sight.len);
         }
         lock(&self.rules).judge(sight)
+    }
+
+    /// Writes answers to this folder from now on; a second folder changes nothing.
+    pub(super) fn record_into(&self, folder: &Path) {
+        self.tape.get_or_init(|| Tape::new(folder));
+    }
+
+    /// An answer came, before anybody harmed it.
+    pub(super) fn answered(&self, head: RequestHead, frame: &[u8]) {
+        if let Some(tape) = self.tape.get() {
+            tape.write(head, frame);
+        }
     }
 
     /// A connection came; says its number and how long it is to live.
