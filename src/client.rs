@@ -177,9 +177,9 @@ impl ClientBuilder {
     }
 
     /// Goes over a network that is simulated.
-    #[cfg(all(feature = "internals", feature = "mock"))]
+    #[cfg(feature = "internals")]
     #[doc(hidden)]
-    pub fn network(mut self, network: Arc<dyn crate::net::transport::Network>) -> Self {
+    pub fn network(mut self, network: Arc<dyn crate::net::network::Network>) -> Self {
         self.connector = Connector::Network(network);
         self
     }

@@ -1,7 +1,6 @@
 //! A door for the project's own tests, benches and fuzz targets. Outside semver.
 
-#[cfg(feature = "mock")]
-pub use crate::net::transport::{ByteStream, Later, Network};
+pub use crate::net::network::{ByteStream, Later, Network};
 pub use crate::{
     consumer::{
         fuzz::check_fetch_session_ops,

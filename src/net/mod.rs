@@ -9,6 +9,8 @@ pub(crate) mod connection;
 pub(crate) mod entropy;
 pub(crate) mod handshake;
 pub(crate) mod in_flight;
+#[cfg(feature = "internals")]
+pub(crate) mod network;
 pub(crate) mod settings;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

@@ -2,9 +2,7 @@
 
 use crate::error::ConnectionError;
 use std::{
-    fmt,
-    future::Future,
-    io,
+    fmt, io,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -16,27 +14,6 @@ use tokio::{
     net::{TcpStream, lookup_host},
     time::timeout,
 };
-
-/// A byte stream that is no socket.
-#[cfg(feature = "mock")]
-pub trait ByteStream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
-
-#[cfg(feature = "mock")]
-impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> ByteStream for T {}
-
-/// What a network may take its time for.
-#[cfg(feature = "mock")]
-pub type Later<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
-
-/// A network in place of the system's: it resolves names and connects to addresses, as late and as badly as it likes.
-#[cfg(feature = "mock")]
-pub trait Network: fmt::Debug + Send + Sync {
-    /// The addresses of a name, in the order in which they are to be tried.
-    fn resolve(&self, host: &str, port: u16) -> Later<Vec<SocketAddr>>;
-
-    /// Connects to an address.
-    fn connect(&self, address: SocketAddr) -> Later<Box<dyn ByteStream>>;
-}
 
 /// Opens an in-memory stream to the broker that is at this host and port.
 #[cfg(feature = "mock")]
@@ -52,8 +29,8 @@ pub(crate) enum Connector {
     #[cfg(feature = "mock")]
     Memory(Arc<MemoryConnect>),
     /// By a network that is simulated.
-    #[cfg(feature = "mock")]
-    Network(Arc<dyn Network>),
+    #[cfg(feature = "internals")]
+    Network(Arc<dyn super::network::Network>),
 }
 
 impl fmt::Debug for Connector {
@@ -64,7 +41,7 @@ impl fmt::Debug for Connector {
             Self::Tls(_) => "Tls",
             #[cfg(feature = "mock")]
             Self::Memory(_) => "Memory",
-            #[cfg(feature = "mock")]
+            #[cfg(feature = "internals")]
             Self::Network(_) => "Network",
         })
     }
@@ -77,7 +54,9 @@ pub(crate) enum Transport {
     #[cfg(feature = "tls")]
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
     #[cfg(feature = "mock")]
-    Memory(Box<dyn ByteStream>),
+    Memory(tokio::io::DuplexStream),
+    #[cfg(feature = "internals")]
+    Simulated(Box<dyn super::network::ByteStream>),
 }
 
 impl Connector {
@@ -95,9 +74,7 @@ impl Connector {
         };
         #[cfg(feature = "mock")]
         if let Self::Memory(connect) = self {
-            return connect(host, port)
-                .map(|stream| Transport::Memory(Box::new(stream)))
-                .map_err(connect_error);
+            return connect(host, port).map(Transport::Memory).map_err(connect_error);
         }
         let resolve_error = |source: io::Error| ConnectionError::Resolve {
             host: host.clone(),
@@ -118,7 +95,7 @@ impl Connector {
 
     /// All addresses of a name.
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        #[cfg(feature = "mock")]
+        #[cfg(feature = "internals")]
         if let Self::Network(network) = self {
             return network.resolve(host, port).await;
         }
@@ -139,9 +116,9 @@ impl Connector {
     }
 
     async fn connect_to(&self, address: SocketAddr) -> io::Result<Transport> {
-        #[cfg(feature = "mock")]
+        #[cfg(feature = "internals")]
         if let Self::Network(network) = self {
-            return network.connect(address).await.map(Transport::Memory);
+            return network.connect(address).await.map(Transport::Simulated);
         }
         let stream = TcpStream::connect(address).await?;
         prepare(&stream)?;
@@ -178,31 +155,34 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 
+/// The same on whichever stream it is.
+macro_rules! on_stream {
+    ($transport:expr, $stream:ident => $call:expr) => {
+        match $transport.get_mut() {
+            Self::Tcp($stream) => $call,
+            #[cfg(feature = "tls")]
+            Self::Tls($stream) => $call,
+            #[cfg(feature = "mock")]
+            Self::Memory($stream) => $call,
+            #[cfg(feature = "internals")]
+            Self::Simulated($stream) => $call,
+        }
+    };
+}
+
 impl AsyncRead for Transport {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-            #[cfg(feature = "mock")]
-            Self::Memory(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
+        on_stream!(self, stream => Pin::new(stream).poll_read(cx, buffer))
     }
 }
 
 impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-            #[cfg(feature = "mock")]
-            Self::Memory(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+        on_stream!(self, stream => Pin::new(stream).poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -210,13 +190,7 @@ impl AsyncWrite for Transport {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            #[cfg(feature = "mock")]
-            Self::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
+        on_stream!(self, stream => Pin::new(stream).poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -224,23 +198,11 @@ impl AsyncWrite for Transport {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            #[cfg(feature = "mock")]
-            Self::Memory(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        on_stream!(self, stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            #[cfg(feature = "mock")]
-            Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        on_stream!(self, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }
 
