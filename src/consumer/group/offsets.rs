@@ -65,6 +65,11 @@ impl Tracker {
 
     /// Records that end before `to` are handed out; gives the start of the range that an ack of them covers.
     pub(crate) fn hand_out(&mut self, to: i64, leader_epoch: i32) -> i64 {
+        if self.finished >= self.handed && self.position > self.handed {
+            // The gap behind the last record could be committed, and may have been.
+            (self.finished, self.finished_epoch) = (self.position, self.position_epoch);
+            self.handed = self.position;
+        }
         let covers_from = self.handed;
         self.handed = self.handed.max(to);
         self.step_over(to, leader_epoch);
@@ -153,6 +158,21 @@ mod tests {
 
     fn offset(tracker: &Tracker) -> i64 {
         tracker.committable().offset
+    }
+
+    #[test]
+    fn a_gap_that_could_be_committed_stays_so_when_the_next_record_comes() {
+        let mut tracker = Tracker::new(0, 3, Some(0));
+        tracker.hand_out(6, 3);
+        tracker.ack(0, 6, 3);
+        tracker.step_over(7, 4);
+        let with_gap = Committable { offset: 7, leader_epoch: 4 };
+        assert_eq!(tracker.committable(), with_gap);
+        // The commit of it may be under way, so one that goes less far must not follow.
+        assert_eq!(tracker.hand_out(8, 5), 7);
+        assert_eq!(tracker.committable(), with_gap);
+        tracker.ack(7, 8, 5);
+        assert_eq!(offset(&tracker), 8);
     }
 
     #[test]
