@@ -164,11 +164,15 @@ impl Log {
         after.checked_sub(1).and_then(|at| self.epochs.get(at)).map_or(-1, |(epoch, _)| *epoch)
     }
 
-    /// KIP-320: the largest epoch at or below `epoch` and the offset where it ends.
+    /// KIP-320: the largest epoch at or below `epoch` and the offset where it ends. One that is older than all that are
+    /// known ends where they begin, as Kafka's `LeaderEpochFileCache` has it.
     pub(crate) fn end_of_epoch(&self, epoch: i32) -> Option<(i32, i64)> {
         let after = self.epochs.partition_point(|(known, _)| *known <= epoch);
-        let (found, _) = *after.checked_sub(1).and_then(|at| self.epochs.get(at))?;
-        Some((found, self.epochs.get(after).map_or(self.end_offset, |(_, first)| *first)))
+        let end = self.epochs.get(after).map(|(_, first)| *first);
+        match after.checked_sub(1).and_then(|at| self.epochs.get(at)) {
+            Some((found, _)) => Some((*found, end.unwrap_or(self.end_offset))),
+            None => end.map(|end| (epoch, end)),
+        }
     }
 
     /// Puts what compaction left in place of the batches; the aborted transactions of these markers have no data left.
@@ -249,6 +253,11 @@ mod tests {
         assert_eq!((log.epoch_at(4), log.epoch_at(5)), (0, 1));
         assert_eq!(log.end_of_epoch(0), Some((0, 5)));
         assert_eq!(log.end_of_epoch(9), Some((1, 6)));
+        let mut emptied = log_of(&[3]);
+        emptied.truncate(0);
+        assert_eq!(emptied.end_of_epoch(0), None);
+        emptied.begin_epoch(4);
+        assert_eq!(emptied.end_of_epoch(0), Some((0, 0)), "older than all that are known");
     }
 
     #[test]
