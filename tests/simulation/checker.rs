@@ -11,6 +11,7 @@
 //!   members may have one partition for a while.
 //! * Records that were compacted, or cut off the start of the log, may or may not have been read before; a reader that
 //!   had not come so far starts again where its rule says.
+//! * A member that lost a partition before its first commit starts where its rule says, as the first time.
 //! * Records are handed out again after a rebalance: at least once. Within one assignment they are not.
 
 use crate::history::{ANYWHERE, Commit, Event, History, Id, Line, Logged, Outcome, Place, Sight};
@@ -56,6 +57,8 @@ pub(crate) enum Kind {
     AfterRevoke,
     /// A rule chose an offset though there was one to go on from.
     Reset,
+    /// A client named an older leader epoch than before.
+    EpochWentBack,
     /// An error that nothing in the run explains.
     Error,
     Memory,
@@ -216,16 +219,27 @@ impl Judge<'_> {
         let history = self.history;
         let mut next: BTreeMap<Place, i64> = BTreeMap::new();
         let mut was_read: BTreeSet<Place> = BTreeSet::new();
-        let events = history.lines.iter().filter_map(|(at_ms, line)| match line {
-            Line::Reader(whose, event) if *whose == reader => Some((at_ms, event)),
-            _ => None,
-        });
+        let mut committed: BTreeMap<Place, u64> = BTreeMap::new();
+        // For which partitions the group had an offset when they were assigned last. A member that is busy tells late of
+        // what it got, hence the second.
+        let mut had_offset: BTreeSet<Place> = BTreeSet::new();
         let is_member = history.readers[reader];
-        for (at_ms, event) in events {
+        for (at_ms, line) in &history.lines {
+            let event = match line {
+                Line::Reader(whose, event) if *whose == reader => event,
+                Line::Committed(commit) => {
+                    committed.entry(commit.place).or_insert(*at_ms);
+                    continue;
+                }
+                _ => continue,
+            };
             let told = |what: String| format!("{at_ms} ms: reader {reader}: {what}");
             match event {
                 Event::Assigned(places) => places.iter().for_each(|place| {
                     next.remove(place);
+                    if committed.get(place).is_some_and(|since_ms| since_ms + 1_000 <= *at_ms) {
+                        had_offset.insert(*place);
+                    }
                 }),
                 Event::Read { place, offset, id, is_assigned } => {
                     self.read_matches(&told("".into()), *place, *offset, *id);
@@ -250,7 +264,9 @@ impl Judge<'_> {
                 Event::Reset { place, from, to } => {
                     // Whoever has not come to an offset before the start of the log was cut goes on at the new one.
                     let start = history.trimmed.get(place).copied().unwrap_or(0);
-                    let is_due = from.map_or(!was_read.contains(place), |from| from < start);
+                    let is_first =
+                        if is_member { !had_offset.contains(place) } else { !was_read.contains(place) };
+                    let is_due = from.map_or(is_first, |from| from < start);
                     if is_due {
                         continue;
                     }
@@ -591,6 +607,13 @@ mod tests {
         assert_eq!(with(|h| add(h, 0, [reset(None)])), [Kind::Reset]);
         assert_eq!(with(|h| add(h, 0, [reset(Some(9))])), [Kind::Reset]);
         assert_eq!(with(|h| h.lines.insert(0, (0, Line::Reader(1, reset(None))))), []);
+        // A member that lost its partition before anything was committed starts anew.
+        assert_eq!(with(|h| add(h, 1, [Event::Assigned(vec![P]), reset(None)])), []);
+        let later = |h: &mut History| {
+            h.lines.push((5_000, Line::Reader(1, Event::Assigned(vec![P]))));
+            h.lines.push((5_000, Line::Reader(1, reset(None))));
+        };
+        assert_eq!(with(later), [Kind::Reset]);
         let cut = |h: &mut History| {
             h.trimmed.insert(P, 10);
             add(h, 0, [reset(Some(9))]);

@@ -10,6 +10,7 @@
 #![allow(clippy::disallowed_methods, reason = "virtual time is read where it is made")]
 
 mod checker;
+mod epochs;
 mod history;
 mod inject;
 mod members;

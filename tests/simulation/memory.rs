@@ -9,7 +9,7 @@ const RECORDS: usize = 3_000;
 
 /// A consumer of a topic with much more than it may hold.
 async fn consumer(net: &Net, mock: &MockCluster, group: Option<&str>) -> Consumer {
-    let client = Client::builder(&mock.bootstrap()).network(net.wire(0)).seed(7).build().await.unwrap();
+    let client = Client::builder(&mock.bootstrap()).network(net.wire(0, 0)).seed(7).build().await.unwrap();
     let builder = client
         .consumer()
         .topics(["t"])

@@ -7,10 +7,11 @@
 //! Invariant: all that is random comes from the seed, and all waits are virtual.
 
 use crate::{
+    epochs::{self, Epochs, WentBack},
     pipe::{Found, Pace, Pipe},
     random::Random,
     schedule::{BROKERS, What},
-    trace::{Frames, Sent, Trace},
+    trace::{Frames, Piece, Sent, Trace},
 };
 use craftwire::{
     internals::{ByteStream, Later, Network},
@@ -50,11 +51,14 @@ struct State {
     dead: Vec<usize>,
     trace: Trace,
     resolved_badly: u64,
+    epochs: Epochs,
+    went_back: Vec<WentBack>,
 }
 
 #[derive(Debug)]
 struct Connection {
     client: usize,
+    life: u64,
     broker: i32,
     /// From the client, and to it.
     pipes: [Pipe; 2],
@@ -78,13 +82,15 @@ impl Net {
             dead: Vec::new(),
             trace: Trace::new(),
             resolved_badly: 0,
+            epochs: Epochs::default(),
+            went_back: Vec::new(),
         };
         Self { state: Arc::new(Mutex::new(state)), mock }
     }
 
-    /// The network as one client has it.
-    pub(crate) fn wire(&self, client: usize) -> Arc<dyn Network> {
-        Arc::new(Wire { net: self.clone(), client })
+    /// The network as one life of a client has it.
+    pub(crate) fn wire(&self, client: usize, life: u64) -> Arc<dyn Network> {
+        Arc::new(Wire { net: self.clone(), client, life })
     }
 
     pub(crate) fn with_trace<T>(&self, look: impl FnOnce(&mut Trace) -> T) -> T {
@@ -99,6 +105,11 @@ impl Net {
     /// How often a name did not lead to its broker at once.
     pub(crate) fn resolved_badly(&self) -> u64 {
         self.lock().resolved_badly
+    }
+
+    /// Leader epochs that a client named after newer ones.
+    pub(crate) fn went_back(&self) -> Vec<WentBack> {
+        self.lock().went_back.clone()
     }
 
     /// Whether the client of the mock's connection with this number has given it up.
@@ -161,7 +172,11 @@ impl Net {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn connect(self, client: usize, address: SocketAddr) -> io::Result<Box<dyn ByteStream>> {
+    async fn connect(
+        self,
+        (client, life): (usize, u64),
+        address: SocketAddr,
+    ) -> io::Result<Box<dyn ByteStream>> {
         let SocketAddr::V4(v4) = address else { return Err(io::ErrorKind::AddrNotAvailable.into()) };
         let [_, _, generation, number] = v4.ip().octets();
         let broker = i32::from(number);
@@ -182,7 +197,7 @@ impl Net {
                 let is_there = state.moves.get(&broker).copied().unwrap_or(0) == generation;
                 if is_there && !link.hangs && !link.held[CLIENT] && !link.held[SERVER] {
                     drop(state);
-                    return self.accept(client, broker);
+                    return self.accept(client, life, broker);
                 }
             }
             // The kernel tries again.
@@ -191,13 +206,14 @@ impl Net {
     }
 
     /// A connection whose server end the mock has.
-    fn accept(&self, client: usize, broker: i32) -> io::Result<Box<dyn ByteStream>> {
+    fn accept(&self, client: usize, life: u64, broker: i32) -> io::Result<Box<dyn ByteStream>> {
         // The mock counts connections as they are accepted here, so both know a connection by the same number.
         let id = self.lock().last_connection + 1;
         let stream = |side| SimStream { net: self.clone(), id, side, alarm: None };
         let now = Instant::now();
         let connection = Connection {
             client,
+            life,
             broker,
             pipes: [Pipe::new(now), Pipe::new(now)],
             gone: [false; 2],
@@ -338,6 +354,7 @@ impl Link {
 struct Wire {
     net: Net,
     client: usize,
+    life: u64,
 }
 
 impl Network for Wire {
@@ -347,7 +364,7 @@ impl Network for Wire {
     }
 
     fn connect(&self, address: SocketAddr) -> Later<Box<dyn ByteStream>> {
-        Box::pin(self.net.clone().connect(self.client, address))
+        Box::pin(self.net.clone().connect((self.client, self.life), address))
     }
 }
 
@@ -437,8 +454,14 @@ impl AsyncWrite for SimStream {
         if this.side == SERVER {
             state.trace.answer(client, taken);
         } else {
-            for api in connection.frames.feed(bytes) {
-                state.trace.request(Sent { at_ms, client, broker, connection: this.id, api });
+            let life = (client, connection.life);
+            for piece in connection.frames.feed(bytes, epochs::is_looked_at) {
+                match piece {
+                    Piece::Begun(api) => {
+                        state.trace.request(Sent { at_ms, client, broker, connection: this.id, api });
+                    }
+                    Piece::Whole(frame) => state.went_back.extend(state.epochs.fetch(life, frame)),
+                }
             }
         }
         if pipe.push(bytes, link.pace(&mut state.random), Instant::now()) {

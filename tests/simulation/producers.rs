@@ -10,10 +10,10 @@ use crate::{
 };
 use craftwire::{
     Producer, ProducerRecord,
-    producer::{Delivery, DeliveryError},
+    producer::{Ack, Delivery, DeliveryError},
 };
-use std::time::Duration;
-use tokio::sync::mpsc;
+use std::{collections::VecDeque, future::pending, time::Duration};
+use tokio::{select, sync::mpsc};
 
 /// Produces until the faults are over, then proves that all is well again, and closes.
 pub(crate) async fn run(world: World, number: usize) {
@@ -69,6 +69,8 @@ struct Taken {
     send: usize,
     is_calm: bool,
     taken_ms: u64,
+    /// Of the value alone.
+    bytes: usize,
     delivery: Delivery,
 }
 
@@ -112,7 +114,9 @@ impl Load {
         let topic = TOPICS[place.0].0;
         let names_partition = self.settings.names_partitions || is_calm;
         let place = if names_partition { place } else { (place.0, ANYWHERE) };
-        let mut record = ProducerRecord::new(topic, value(id, place, padding))
+        let value = value(id, place, padding);
+        let bytes = value.len();
+        let mut record = ProducerRecord::new(topic, value)
             .key(key.to_string())
             .timestamp_ms(i64::try_from(self.world.net().now_ms()).unwrap());
         if names_partition {
@@ -125,7 +129,7 @@ impl Load {
                 let send = self.world.took(id, place);
                 if self
                     .taken
-                    .send(Taken { send, is_calm, taken_ms: self.world.net().now_ms(), delivery })
+                    .send(Taken { send, is_calm, taken_ms: self.world.net().now_ms(), bytes, delivery })
                     .is_err()
                 {
                     self.world.violation(Kind::Panic, "nobody waits for deliveries");
@@ -149,8 +153,21 @@ impl Load {
 
 /// Waits for each record's outcome, in turn: an outcome that nobody is woken for stays open.
 async fn settle(world: World, number: usize, mut taken: mpsc::UnboundedReceiver<Taken>) {
-    while let Some(Taken { send, is_calm, taken_ms, delivery }) = taken.recv().await {
-        let outcome = match delivery.await {
+    let mut waiting: VecDeque<Taken> = VecDeque::new();
+    let mut is_open = true;
+    while is_open || !waiting.is_empty() {
+        let outcome = select! {
+            biased;
+            more = taken.recv(), if is_open => {
+                is_open = more.is_some();
+                waiting.extend(more);
+                look_at_memory(&world, number, &waiting);
+                continue;
+            }
+            outcome = oldest(&mut waiting) => outcome,
+        };
+        let Some(Taken { send, is_calm, taken_ms, .. }) = waiting.pop_front() else { continue };
+        let outcome = match outcome {
             Ok(ack) => Outcome::Acked { offset: ack.offset },
             Err(DeliveryError::NotSent(cause)) => Outcome::NotSent(format!("{cause:?}")),
             Err(error) => Outcome::Unknown(format!("{error:?}")),
@@ -164,6 +181,23 @@ async fn settle(world: World, number: usize, mut taken: mpsc::UnboundedReceiver<
             world.violation(Kind::NoProgress, what);
         }
         world.settled(send, outcome);
+    }
+}
+
+async fn oldest(waiting: &mut VecDeque<Taken>) -> Result<Ack, DeliveryError> {
+    match waiting.front_mut() {
+        Some(oldest) => (&mut oldest.delivery).await,
+        None => pending().await,
+    }
+}
+
+/// What the caller handed over and has no outcome of fits into the buffer, whatever the producer says of itself.
+fn look_at_memory(world: &World, number: usize, waiting: &VecDeque<Taken>) {
+    let open = waiting.iter().filter(|taken| taken.delivery.outcome().is_none());
+    let (held, limit) =
+        (open.map(|taken| taken.bytes).sum::<usize>(), world.settings().producers[number].buffer_bytes);
+    if held > limit {
+        world.violation(Kind::Memory, format!("producer {number} holds {held} bytes of records, of {limit}"));
     }
 }
 

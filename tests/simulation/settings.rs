@@ -76,7 +76,7 @@ impl ProducerSettings {
             pause_ms: (pause / 2, pause * 2),
             burst: r.pick(&[1, 2, 5]),
             keys: r.pick(&[1, 4, 12]),
-            padding: r.pick(&[0, 20, 200]),
+            padding: r.pick(&[0, 20, 200, 600]),
             names_partitions: r.chance(50),
         }
     }

@@ -3,6 +3,7 @@
 //!
 //! Invariant: it only watches. Two runs with equal hashes sent the same bytes at the same times.
 
+use bytes::Bytes;
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
@@ -161,35 +162,53 @@ impl Trace {
 /// Requests that are kept to look at.
 const LAST: usize = 60;
 
-/// Finds where frames begin in a stream of requests, and what API each is of.
+/// Finds the frames in a stream of requests: what API each is of, and all of those that are looked into.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     head: Vec<u8>,
-    skip: usize,
+    /// What is kept of the frame under way, if it is.
+    kept: Option<Vec<u8>>,
+    left: usize,
+}
+
+/// Something of a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    Begun(i16),
+    /// All of it but its length.
+    Whole(Bytes),
 }
 
 impl Frames {
-    /// The APIs of the requests whose heads are complete with these bytes.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Vec<i16> {
-        let mut begun = Vec::new();
+    /// What these bytes begin and complete; `is_kept` says which APIs are looked into.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8], is_kept: impl Fn(i16) -> bool) -> Vec<Piece> {
+        let mut pieces = Vec::new();
         while !bytes.is_empty() {
-            if self.skip > 0 {
-                let skipped = self.skip.min(bytes.len());
-                self.skip -= skipped;
-                bytes = &bytes[skipped..];
+            if self.left > 0 {
+                let (taken, rest) = bytes.split_at(self.left.min(bytes.len()));
+                self.left -= taken.len();
+                bytes = rest;
+                if let Some(kept) = &mut self.kept {
+                    kept.extend_from_slice(taken);
+                    if self.left == 0 {
+                        pieces.extend(self.kept.take().map(|whole| Piece::Whole(whole.into())));
+                    }
+                }
                 continue;
             }
-            let taken = (HEAD - self.head.len()).min(bytes.len());
-            self.head.extend_from_slice(&bytes[..taken]);
-            bytes = &bytes[taken..];
+            let (taken, rest) = bytes.split_at((HEAD - self.head.len()).min(bytes.len()));
+            self.head.extend_from_slice(taken);
+            bytes = rest;
             if let [a, b, c, d, e, f] = self.head[..] {
                 let len = usize::try_from(i32::from_be_bytes([a, b, c, d])).unwrap_or(2);
-                self.skip = len.saturating_sub(2);
+                self.left = len.saturating_sub(2);
                 self.head.clear();
-                begun.push(i16::from_be_bytes([e, f]));
+                let api = i16::from_be_bytes([e, f]);
+                pieces.push(Piece::Begun(api));
+                self.kept = is_kept(api).then(|| vec![e, f]);
             }
         }
-        begun
+        pieces
     }
 }
 
@@ -202,11 +221,13 @@ mod tests {
 
     #[test]
     fn frames_are_found_however_the_bytes_come() {
-        let bytes = [0, 0, 0, 4, 0, 18, 9, 9, 0, 0, 0, 2, 0, 1];
-        assert_eq!(Frames::default().feed(&bytes), [18, 1]);
+        let bytes = [0, 0, 0, 4, 0, 18, 9, 9, 0, 0, 0, 5, 0, 1, 7, 8, 9];
+        let expected =
+            [Piece::Begun(18), Piece::Begun(1), Piece::Whole(Bytes::from_static(&[0, 1, 7, 8, 9]))];
+        assert_eq!(Frames::default().feed(&bytes, |api| api == 1), expected);
         let mut frames = Frames::default();
-        let found: Vec<i16> = bytes.iter().flat_map(|byte| frames.feed(&[*byte])).collect();
-        assert_eq!(found, [18, 1]);
+        let feed = |byte: &u8| frames.feed(&[*byte], |api| api == 1);
+        assert_eq!(bytes.iter().flat_map(feed).collect::<Vec<_>>(), expected);
     }
 
     #[test]

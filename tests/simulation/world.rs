@@ -286,7 +286,7 @@ impl World {
                 .connect_timeout(settings.connect_timeout)
                 .request_timeout(settings.request_timeout)
                 .metadata_max_age(settings.metadata_max_age)
-                .network(self.0.net.wire(client))
+                .network(self.0.net.wire(client, life))
                 .seed(seed);
             match builder.build().await {
                 Ok(client) => return client,
@@ -483,6 +483,9 @@ impl World {
         }
         for panic in PANICS.with(|panics| std::mem::take(&mut *panics.borrow_mut())) {
             self.violation(Kind::Panic, panic);
+        }
+        for went_back in self.0.net.went_back() {
+            self.violation(Kind::EpochWentBack, format!("{went_back:?}"));
         }
         let (requests, connects) = self.0.net.with_trace(|trace| trace.busiest());
         if requests > REQUESTS_A_SECOND || connects > CONNECTS_A_SECOND {
