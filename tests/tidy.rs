@@ -287,7 +287,7 @@ fn link_complaints(file: &str, text: &str, exists: impl Fn(&str) -> bool) -> Vec
             let path = target.split('#').next().unwrap_or_default();
             let web = path.contains("://") || path.starts_with("mailto:");
             // In a page of the rustdoc a path of the code is rustdoc's to check.
-            let code = file.starts_with("src/") && (path == "super" || path.contains("::"));
+            let code = file.starts_with("src/") && (path == "self" || path.contains("::"));
             let elsewhere = path.is_empty() || web || code;
             if !elsewhere && !exists(path) {
                 found.push(format!("{file}:{n}: the link to {target} leads nowhere"));
