@@ -41,6 +41,8 @@ pub(crate) struct Committing {
     /// Who waits for the next commit, and for the one under way.
     waiting: Vec<Waiter>,
     committing: Vec<Waiter>,
+    /// What the commit under way says; that of an earlier membership named other assignments.
+    under_way: Vec<CommitEntry>,
     answers: VecDeque<CommitAnswer>,
 }
 
@@ -53,6 +55,7 @@ impl Committing {
             commits: Commits::new(config.commit_interval, seed),
             waiting: Vec::new(),
             committing: Vec::new(),
+            under_way: Vec::new(),
             answers: VecDeque::new(),
         }
     }
@@ -142,6 +145,7 @@ impl Committing {
             group_instance_id: None,
             topics: by_topic(offsets),
         };
+        self.under_way.clone_from(&entries);
         Some((entries, request))
     }
 
@@ -152,7 +156,7 @@ impl Committing {
         outcome: Result<OffsetCommitResponse, RequestError>,
         now: Instant,
     ) -> Option<Setback> {
-        if !self.commits.is_in_flight() {
+        if !self.commits.is_in_flight() || entries != self.under_way {
             // The membership it was for has ended.
             return None;
         }

@@ -60,13 +60,19 @@ impl Group {
     fn reading() -> Self {
         let mut group = Self::new();
         group.find();
-        let (number, _) = group.heartbeat();
-        group.answer_heartbeat(number, 1, Some(&[0, 1]));
+        group.join();
+        group
+    }
+
+    /// Joins, and is given partitions 0 and 1, both at offset 5, which is committed.
+    fn join(&mut self) {
+        let (number, _) = self.heartbeat();
+        self.answer_heartbeat(number, 1, Some(&[0, 1]));
         let mut is_told = false;
-        while !is_told || group.assignment().is_empty() || group.is_awaiting_offsets() {
-            match group.next() {
+        while !is_told || self.assignment().is_empty() || self.is_awaiting_offsets() {
+            match self.next() {
                 Work::Heartbeat { number, .. } => {
-                    group.answer_heartbeat(number, 1, None);
+                    self.answer_heartbeat(number, 1, None);
                     is_told = true;
                 }
                 Work::FetchOffsets { asked, .. } => {
@@ -79,13 +85,12 @@ impl Group {
                         error: ErrorCode::NONE,
                         topics: vec![("t".to_owned(), found.collect())],
                     });
-                    group.done(Done::FetchOffsets { asked, outcome });
+                    self.done(Done::FetchOffsets { asked, outcome });
                 }
                 other => panic!("not expected of a member that joins: {other:?}"),
             }
         }
-        group.idle();
-        group
+        self.idle();
     }
 
     fn done(&mut self, done: Done) {
@@ -137,6 +142,19 @@ impl Group {
             member_epoch: epoch,
             heartbeat_interval_ms: 3000,
             assignment: partitions.map(|partitions| vec![(TOPIC, partitions.to_vec())]),
+        });
+        self.done(Done::Heartbeat { number, outcome });
+    }
+
+    fn fail_heartbeat(&mut self, number: u64, error: ErrorCode) {
+        let outcome = Ok(ConsumerGroupHeartbeatResponse {
+            throttle_time_ms: 0,
+            error,
+            error_message: None,
+            member_id: None,
+            member_epoch: 0,
+            heartbeat_interval_ms: 0,
+            assignment: None,
         });
         self.done(Done::Heartbeat { number, outcome });
     }
@@ -304,6 +322,27 @@ fn a_fenced_commit_commits_nothing_more_and_joins_again() {
     let told = group.answers();
     assert_eq!(told.len(), 2);
     assert!(told.iter().all(|(_, outcome)| matches!(outcome, Some(Err(CommitError::Lost)))));
+}
+
+#[test]
+fn an_answer_to_a_commit_of_an_earlier_membership_says_nothing_of_a_later_one() {
+    let mut group = Group::reading();
+    group.seek(0, 8);
+    group.member.handle_commit_asked(1, group.now);
+    let (earlier, _) = group.commit();
+    group.member.handle_commit_asked(2, group.now);
+    let (number, _) = group.heartbeat();
+    group.fail_heartbeat(number, ErrorCode::UNKNOWN_MEMBER_ID);
+    group.join();
+    group.seek(0, 20);
+    group.member.handle_commit_asked(3, group.now);
+    let (later, _) = group.commit();
+    group.answers();
+    group.answer_commit(earlier, ErrorCode::NONE);
+    group.advance();
+    assert!(group.answers().is_empty(), "whoever waits now waits for the later commit");
+    group.answer_commit(later, ErrorCode::NONE);
+    assert!(matches!(group.answers()[..], [(3, Some(Ok(())))]));
 }
 
 #[test]

@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
         sent_at: Instant,
     ) {
         match error {
-            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::FENCED_MEMBER_EPOCH => self.end_membership(),
+            code if FENCED.contains(&code) => self.end_membership(),
             ErrorCode::GROUP_ID_NOT_FOUND if !is_join => self.end_membership(),
             code if LAST_WORDS.contains(&code) => self.is_refused = true,
             _ => {}
@@ -286,7 +286,11 @@ impl<'a> Run<'a> {
         let topics = vec![(NAME.to_owned(), found.collect())];
         let error = if choice & 0x40 == 0 { ErrorCode::NONE } else { code };
         let answer = OffsetFetchResponse { throttle_time_ms: 0, group_id: GROUP.to_owned(), error, topics };
-        let outcome = if choice == 0xff { Err(no_answer()) } else { Ok(answer) };
+        let is_lost = choice == 0xff;
+        if !is_lost && FENCED.contains(&error) {
+            self.end_membership();
+        }
+        let outcome = if is_lost { Err(no_answer()) } else { Ok(answer) };
         self.done(Done::FetchOffsets { asked, outcome });
     }
 
@@ -303,7 +307,7 @@ impl<'a> Run<'a> {
         if is_live && code == 0 {
             self.taken_commit = number;
         }
-        if is_live && (code == 25 || code == 110) {
+        if is_live && FENCED.contains(&ErrorCode(code)) {
             self.end_membership();
         }
         let codes = entries.iter().map(|entry| (entry.name.partition, ErrorCode(code))).collect();
@@ -494,6 +498,8 @@ fn by_topic(partitions: &BTreeSet<OwnedPartition>) -> Vec<(uuid::Uuid, Vec<i32>)
 /// Load in progress, no coordinator, another coordinator, unknown member, fenced, not authorized, invalid request,
 /// unknown error, group not found, unsupported assignor, timed out.
 const HEARTBEAT_CODES: [i16; 13] = [14, 15, 16, 25, 110, 25, 110, 30, 42, -1, 69, 112, 7];
+/// Those by which a member learns that it is none.
+const FENCED: [ErrorCode; 2] = [ErrorCode::UNKNOWN_MEMBER_ID, ErrorCode::FENCED_MEMBER_EPOCH];
 /// Those after which a member does not try again.
 const LAST_WORDS: [ErrorCode; 4] = [
     ErrorCode::GROUP_AUTHORIZATION_FAILED,
