@@ -53,7 +53,7 @@ pub(crate) enum Kind {
     CommittedEarly,
     /// The group's offset went back.
     CommitWentBack,
-    /// Handed out by a reader that no longer had the partition.
+    /// Handed out by a reader that no longer had the partition, or finished there.
     AfterRevoke,
     /// A rule chose an offset though there was one to go on from.
     Reset,
@@ -325,7 +325,7 @@ impl Judge<'_> {
         }
     }
 
-    /// No member hands out records of a partition that another has got since.
+    /// No member hands out or finishes records of a partition that another has got since.
     fn owners(&mut self) {
         let history = self.history;
         let mut owner: BTreeMap<Place, usize> = BTreeMap::new();
@@ -341,10 +341,13 @@ impl Judge<'_> {
                     Event::Lost(_) => {
                         unaware.remove(reader);
                     }
-                    Event::Read { place, offset, .. } if !unaware.contains(reader) => {
+                    // What it finishes now would be committed over the other's head.
+                    Event::Read { place, offset, .. } | Event::Acked { place, offset }
+                        if !unaware.contains(reader) =>
+                    {
                         if let Some(other) = owner.get(place).filter(|other| *other != reader) {
                             let what = format!(
-                                "{at_ms} ms: reader {reader} gave out {place:?} at {offset}, which {other} has since"
+                                "{at_ms} ms: reader {reader}: {event:?} at {offset}, though {other} has it since"
                             );
                             self.complain(Kind::AfterRevoke, what);
                         }
@@ -594,6 +597,11 @@ mod tests {
             add(h, 1, [read(0, 0)]);
         };
         assert_eq!(with(both), [Kind::AfterRevoke]);
+        let acks = |h: &mut History| {
+            other(h);
+            add(h, 1, [done(0)]);
+        };
+        assert_eq!(with(acks), [Kind::AfterRevoke]);
         let forgotten = |h: &mut History| {
             h.lines.push((0, Line::Expelled));
             both(h);

@@ -2,6 +2,7 @@
 
 use crate::{
     members::Members,
+    random::Random,
     schedule::{BROKERS, FAULTS_UNTIL_MS, Fault, TOPICS, What},
     world::{GROUP, World},
 };
@@ -58,6 +59,22 @@ impl Injector {
         }
         self.world.net().bury();
         members.ensure_one();
+        let mut random = Random::of(self.world.seed(), "log cleaner");
+        if random.chance(50) {
+            self.clean_logs(random.chance(50));
+        }
+    }
+
+    /// Whoever reads the logs from their start now meets gaps, and a start in the midst of a batch.
+    fn clean_logs(&self, trims: bool) {
+        for (topic, partition) in self.world.places() {
+            self.world.remove_records((topic, partition), |mock, topic| {
+                mock.compact(topic, partition).unwrap();
+                if trims {
+                    trim(mock, topic, partition);
+                }
+            });
+        }
     }
 
     fn begin(&mut self, number: usize, what: What, members: &mut Members) {
@@ -75,9 +92,7 @@ impl Injector {
             }
             What::Trim { topic, partition } => {
                 return self.world.remove_records((topic, partition), |mock, topic| {
-                    let start = mock.offsets(topic, partition).map_or(0, |(start, _)| start);
-                    let end = mock.high_watermark(topic, partition).unwrap_or(0);
-                    mock.delete_records(topic, partition, start.midpoint(end)).unwrap();
+                    trim(mock, topic, partition);
                 });
             }
             What::Throttle { api, throttle_ms, times } => mock.on(api).times(times).throttle(throttle_ms),
@@ -164,4 +179,11 @@ fn move_leader(mock: &MockCluster, topic: usize, partition: i32, broker: i32) {
             return;
         }
     }
+}
+
+/// Deletes the first half of a log.
+fn trim(mock: &MockCluster, topic: &str, partition: i32) {
+    let start = mock.offsets(topic, partition).map_or(0, |(start, _)| start);
+    let end = mock.high_watermark(topic, partition).unwrap_or(0);
+    mock.delete_records(topic, partition, start.midpoint(end)).unwrap();
 }

@@ -77,8 +77,14 @@ struct Taken {
 impl Load {
     async fn through_the_faults(&mut self) {
         while self.world.stage() == Stage::Faults {
-            for _ in 0..self.random.between(1, self.settings.burst) {
-                self.send_one(false).await;
+            // More at once than a small buffer holds, now and then.
+            let is_flood = self.settings.buffer_bytes == MESSAGE_BYTES && self.random.chance(FLOOD_PERCENT);
+            let burst = if is_flood { FLOOD } else { self.random.between(1, self.settings.burst) };
+            // Together, so that batches hold more than one, or all over the place.
+            let together = self.random.chance(50).then(|| self.somewhere());
+            for _ in 0..burst {
+                let place = together.unwrap_or_else(|| self.somewhere());
+                self.send(place, false).await;
             }
             self.look_at_memory();
             let (low, high) = self.settings.pause_ms;
@@ -99,12 +105,11 @@ impl Load {
         self.look_at_memory();
     }
 
-    async fn send_one(&mut self, is_calm: bool) {
+    fn somewhere(&mut self) -> Place {
         let topic = self.random.below(TOPICS.len());
         // Partitions that were added are left to keys and to the calm.
         let count = usize::try_from(TOPICS[topic].1).unwrap();
-        let partition = i32::try_from(self.random.below(count)).unwrap();
-        self.send((topic, partition), is_calm).await;
+        (topic, i32::try_from(self.random.below(count)).unwrap())
     }
 
     async fn send(&mut self, place: Place, is_calm: bool) {
@@ -150,6 +155,10 @@ impl Load {
         }
     }
 }
+
+/// Records, and how often so many come.
+const FLOOD: u64 = 50;
+const FLOOD_PERCENT: u64 = 3;
 
 /// Waits for each record's outcome, in turn: an outcome that nobody is woken for stays open.
 async fn settle(world: World, number: usize, mut taken: mpsc::UnboundedReceiver<Taken>) {

@@ -1,4 +1,5 @@
-//! A reader without a group: it reads all there is from the start, once and in order.
+//! Readers without a group: each reads all there is from the start, once and in order. One is there from the start, one
+//! comes when all is over and meets what compaction, retention and transactions left.
 
 use crate::{
     checker::Kind,
@@ -14,10 +15,11 @@ use std::{
 };
 use tokio::select;
 
-/// Reads until the run ends.
-pub(crate) async fn run(world: World) {
+/// Reads from a stage of the run on until it ends.
+pub(crate) async fn run(world: World, client: usize, from: Stage) {
+    world.until(from).await;
     let reader = world.add_reader(false);
-    let client = world.client(2, 0).await;
+    let client = world.client(client, 0).await;
     let settings = world.settings();
     let mut consumer = loop {
         let builder =

@@ -360,8 +360,8 @@ fn move_leader(random: &mut Random) -> What {
     What::MoveLeader { topic, partition, broker: broker(random) }
 }
 
-/// Two producers, one reader without a group, and the members.
-pub(crate) const CLIENTS: usize = 3 + MEMBERS;
+/// Two producers, one reader without a group, one that comes late, and the members.
+pub(crate) const CLIENTS: usize = 4 + MEMBERS;
 
 #[cfg(test)]
 mod tests {

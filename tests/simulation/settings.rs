@@ -66,7 +66,7 @@ impl Settings {
 impl ProducerSettings {
     fn draw(r: &mut Random) -> Self {
         use Compression::{Gzip, Lz4, None, Snappy, Zstd};
-        let pause = r.pick(&[80, 250, 600]);
+        let pause = r.pick(&[120, 300, 700]);
         Self {
             profile: r.pick(&[Profile::Durable, Profile::Realtime, Profile::Throughput]),
             compression: r.pick(&[None, None, None, None, Gzip, Snappy, Lz4, Zstd]),

@@ -138,6 +138,8 @@ struct Recorder {
     history: History,
     violations: Vec<Violation>,
     committed: BTreeMap<Place, i64>,
+    /// How far each reader has come.
+    read_to: BTreeMap<(usize, Place), i64>,
     aborted: BTreeSet<Id>,
     /// Records that were in the log and are no more.
     removed: BTreeMap<Place, Vec<Logged>>,
@@ -204,7 +206,8 @@ impl World {
             matches!(fault.what, What::KillBroker { .. } | What::PauseBroker { .. } | What::Lag { .. })
         };
         let strangers = (!faults.iter().any(loses)).then(|| tokio::spawn(strangers::run(self.clone())));
-        let reader = tokio::spawn(reader::run(self.clone()));
+        let readers = [(2, Stage::Faults), (3, Stage::Calm)]
+            .map(|(client, from)| tokio::spawn(reader::run(self.clone(), client, from)));
         let watching = tokio::spawn(watch(self.clone()));
 
         let mut injector = Injector::new(self.clone(), faults);
@@ -231,7 +234,9 @@ impl World {
         }
         self.enter(Stage::Close);
         members.close().await;
-        self.within(CLOSE, "the reader's close", reader).await;
+        for reader in readers {
+            self.within(CLOSE, "a reader's close", reader).await;
+        }
         watching.abort();
         self.0.net.bury();
         // Whatever a client left behind had its time: its longest wait is for a connect or an answer.
@@ -333,7 +338,10 @@ impl World {
         let at_ms = self.0.net.now_ms();
         let mut recorder = self.recorder();
         match &event {
-            Event::Read { .. } => recorder.figures.reads += 1,
+            Event::Read { place, offset, .. } => {
+                recorder.figures.reads += 1;
+                recorder.read_to.insert((reader, *place), offset + 1);
+            }
             Event::Assigned(_) => recorder.figures.assignments += 1,
             _ => {}
         }
@@ -444,14 +452,10 @@ impl World {
         for (place, end) in ends {
             let topic = TOPICS[place.0].0;
             let committed = self.0.mock.committed(GROUP, topic, place.1).unwrap_or(0);
-            let read = recorder.history.lines.iter().rev().find_map(|(_, line)| match line {
-                Line::Reader(reader, Event::Read { place: at, offset, .. })
-                    if !recorder.history.readers[*reader] && *at == place =>
-                {
-                    Some(offset + 1)
-                }
-                _ => None,
-            });
+            let alone =
+                (0..recorder.history.readers.len()).filter(|reader| !recorder.history.readers[*reader]);
+            // The reader that has come the least far.
+            let read = alone.map(|reader| recorder.read_to.get(&(reader, place)).copied()).min().flatten();
             if committed < end || read.unwrap_or(0) < end {
                 let _ = write!(unread, "{place:?}: end {end}, read {read:?}, committed {committed}; ");
             }
@@ -573,4 +577,4 @@ const LEFTOVERS: Duration = Duration::from_secs(5);
 /// Twice and more what any of thousands of seeds showed.
 const REQUESTS_A_SECOND: u64 = 120;
 const CONNECTS_A_SECOND: u64 = 30;
-const _: () = assert!(CLIENTS == MEMBERS + 3);
+const _: () = assert!(CLIENTS == MEMBERS + 4);
