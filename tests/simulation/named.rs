@@ -74,7 +74,6 @@ fn f15_no_such_name_for_thirty_seconds() {
     println!("f15, no such name: {} names not resolved, {} connects", sums.resolved_badly, sums.connects);
     assert!(sums.resolved_badly > 8 * 100, "{sums:?}");
     for report in &reports {
-        assert_eq!(read_between(report, 5_000, 32_000), 0, "nobody can connect");
         assert!(read_between(report, 32_000, 36_000) > 0, "it goes on: {:?}", report.figures);
         assert_eq!(resets(report), 0);
     }
