@@ -4,6 +4,7 @@
 //! `CRAFTWIRE_SEEDS=10000 cargo test --release --test simulation` runs more seeds than the usual 500;
 //! `CRAFTWIRE_SEED=7 cargo test --test simulation -- --nocapture` runs one, and prints what happened in it;
 //! with `CRAFTWIRE_HISTORY=1` besides, also what every reader saw, and the log.
+//! `CRAFTWIRE_FIRST_ONLY=1` stops at the first seed that fails, for bugs that are there on purpose (tests/mutations).
 
 #![cfg(feature = "mock")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // the helpers of tests are tests too

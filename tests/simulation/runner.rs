@@ -31,6 +31,7 @@ pub(crate) fn run_seeds() {
         return;
     }
     let seeds = number("CRAFTWIRE_SEEDS").unwrap_or(SEEDS);
+    let first_only = number("CRAFTWIRE_FIRST_ONLY").is_some();
     let started = Instant::now();
     let (next, done) = (AtomicU64::new(0), Mutex::new((Figures::default(), Vec::new())));
     let running = Mutex::new(BTreeMap::new());
@@ -50,6 +51,10 @@ pub(crate) fn run_seeds() {
                     done.0.add(&report.figures);
                     if !report.violations.is_empty() {
                         done.1.push((seed, report));
+                        if first_only {
+                            // Those below it are under way already.
+                            next.fetch_max(seeds, Relaxed);
+                        }
                     }
                 }
             }));
@@ -69,6 +74,9 @@ pub(crate) fn run_seeds() {
     let rate = f64::from(u32::try_from(seeds).unwrap()) / took;
     println!("{seeds} seeds in {took:.1} s, {rate:.1} a second: {figures:#?}");
     failed.sort_by_key(|(seed, _)| *seed);
+    if first_only && let Some((seed, report)) = failed.first() {
+        panic!("found by seed {seed}: {}", report.violations[0]);
+    }
     for (seed, report) in failed.iter().take(TOLD) {
         println!("{}", shrunk(*seed, report));
     }
