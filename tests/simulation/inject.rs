@@ -132,7 +132,9 @@ impl Injector {
                 let name = TOPICS[topic].0;
                 let count = self.world.places().iter().filter(|place| place.0 == topic).count();
                 // Growing again and again would only make the run longer.
-                if count < 5 {
+                // The controller places no replicas while it takes all brokers for dead.
+                let is_led = (0..).take(count).all(|partition| mock.leader(name, partition).is_some());
+                if count < 5 && is_led {
                     mock.grow_topic(name, i32::try_from(count + 1).unwrap()).unwrap();
                 }
                 return;

@@ -4,7 +4,7 @@ use crate::{
     checker::Kind,
     history::{Event, Place},
     random::Random,
-    reader::{Next, next, note_error, note_event, note_record},
+    reader::{Next, may_pass, next, note_error, note_event, note_record},
     schedule::{CLIENTS, MEMBERS, TOPICS},
     world::{CLOSE, GROUP, World, pause},
 };
@@ -132,7 +132,7 @@ impl Member {
                 .revoke_grace(settings.revoke_grace);
             match builder.build().await {
                 Ok(consumer) => return Some(consumer),
-                Err(error) if error.is_retriable() => pause(200).await,
+                Err(error) if may_pass(&self.world, &error) => pause(200).await,
                 Err(error) => {
                     self.world.violation(Kind::Error, format!("a member: {error:?}"));
                     return None;

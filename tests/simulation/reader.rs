@@ -7,7 +7,10 @@ use crate::{
     schedule::TOPICS,
     world::{Stage, World, pause},
 };
-use craftwire::consumer::{ConsumeError, Consumer, ConsumerEvent, ConsumerRecord, Events, TopicPartition};
+use craftwire::{
+    consumer::{ConsumeError, Consumer, ConsumerEvent, ConsumerRecord, Events, TopicPartition},
+    error::RequestError,
+};
 use std::{
     future::{Future, poll_fn},
     pin::pin,
@@ -26,7 +29,7 @@ pub(crate) async fn run(world: World, client: usize, from: Stage) {
             client.consumer().topics(TOPICS.map(|(topic, _)| topic)).fetch_max_wait(settings.fetch_max_wait);
         match builder.build().await {
             Ok(consumer) => break consumer,
-            Err(error) if error.is_retriable() => pause(200).await,
+            Err(error) if may_pass(&world, &error) => pause(200).await,
             Err(error) => return world.violation(Kind::Error, format!("the reader: {error:?}")),
         }
     };
@@ -48,6 +51,12 @@ pub(crate) async fn run(world: World, client: usize, from: Stage) {
         world.violation(Kind::Error, format!("closing the reader: {error:?}"));
     }
     world.record(reader, Event::Gone);
+}
+
+/// Whether starting is worth another try. One fault has brokers say that there is no such topic.
+pub(crate) fn may_pass(world: &World, error: &ConsumeError) -> bool {
+    let is_unknown = matches!(error, ConsumeError::Start(RequestError::UnknownTopic { .. }));
+    error.is_retriable() || is_unknown && world.stage() == Stage::Faults
 }
 
 /// What comes next from a consumer.
