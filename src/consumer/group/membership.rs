@@ -133,7 +133,7 @@ impl Membership {
 
     /// Whether the group knows this member, as far as it can be known here.
     pub(crate) fn is_joined(&self) -> bool {
-        self.epoch > 0 && !matches!(self.state, State::Left | State::Failed)
+        self.epoch > 0 && !matches!(self.state, State::Leaving | State::Left | State::Failed)
     }
 
     /// Whether nothing more will happen.

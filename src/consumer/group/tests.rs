@@ -367,6 +367,19 @@ fn a_coordinator_lost_while_closing_is_looked_for_again() {
 }
 
 #[test]
+fn a_member_that_leaves_without_its_last_commit_commits_nothing_after() {
+    let mut group = Group::reading();
+    group.seek(0, 8);
+    group.close();
+    let (entries, _) = group.commit();
+    group.answer_commit(entries, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+    group.now += Duration::from_secs(6);
+    let (_, request) = group.heartbeat();
+    assert_eq!(request.member_epoch, -1, "the commit was tried for long enough");
+    group.idle();
+}
+
+#[test]
 fn closing_without_a_coordinator_ends_by_its_deadline() {
     let mut group = Group::reading();
     group.seek(0, 8);

@@ -74,7 +74,8 @@ struct Heartbeat {
 struct Commit {
     number: usize,
     entries: Vec<CommitEntry>,
-    request: OffsetCommitRequest,
+    /// A revoke has waited for it for long enough.
+    is_given_up: bool,
 }
 
 struct Run<'a> {
@@ -86,6 +87,7 @@ struct Run<'a> {
     is_finding: bool,
     is_closed: bool,
     is_refused: bool,
+    is_commit_refused: bool,
     /// Unanswered, in the order in which they were sent.
     heartbeats: VecDeque<Heartbeat>,
     /// The one that the member waits for, which an earlier membership's is not.
@@ -98,7 +100,7 @@ struct Run<'a> {
     target: BTreeSet<OwnedPartition>,
     /// What the group counts as this member's: given, and not given back.
     mine: BTreeSet<OwnedPartition>,
-    /// When an answer first left out what is still `mine`.
+    /// When an answer first left out what is still `mine`, whether or not a later one names it again.
     revoked_at: BTreeMap<OwnedPartition, Instant>,
     /// When the last heartbeat that was answered well was sent.
     good_since: Option<Instant>,
@@ -123,6 +125,7 @@ impl<'a> Run<'a> {
             is_finding: false,
             is_closed: false,
             is_refused: false,
+            is_commit_refused: false,
             heartbeats: VecDeque::new(),
             live_heartbeat: None,
             commits: VecDeque::new(),
@@ -255,7 +258,6 @@ impl<'a> Run<'a> {
             for left_out in self.mine.difference(assignment) {
                 self.revoked_at.entry(*left_out).or_insert(self.now);
             }
-            self.revoked_at.retain(|partition, _| !assignment.contains(partition));
         }
     }
 
@@ -307,6 +309,8 @@ impl<'a> Run<'a> {
         if is_live && code == 0 {
             self.taken_commit = number;
         }
+        // It is not tried again, until there is something new to commit.
+        self.is_commit_refused |= REFUSED.contains(&code);
         if is_live && FENCED.contains(&ErrorCode(code)) {
             self.end_membership();
         }
@@ -338,7 +342,7 @@ impl<'a> Run<'a> {
                     assert!(request.member_epoch > 0 && request.member_epoch == self.epoch);
                     self.fetches.push_back(asked);
                 }
-                Work::Commit { entries, request } => self.take_commit(entries, request),
+                Work::Commit { entries, request } => self.take_commit(entries, &request),
             }
         }
         assert!(given <= WORK_MAX, "{given} things at once");
@@ -365,17 +369,15 @@ impl<'a> Run<'a> {
                 .filter(|p| !owned.contains(p) && !self.target.contains(p))
                 .copied()
                 .collect();
-            for commit in &self.commits {
-                let is_of_now = commit.request.generation_or_member_epoch == self.epoch;
+            let live_commit = self.live_commit;
+            for commit in self.commits.iter_mut().filter(|commit| live_commit == Some(commit.number)) {
                 for (topic, index) in &given_back {
                     let is_held =
                         *topic == TOPIC && commit.entries.iter().any(|e| e.name.partition == *index);
                     let since = self.revoked_at.get(&(*topic, *index));
-                    let is_overdue = since.is_none_or(|&since| self.now - since >= REVOKE_TIME);
-                    assert!(
-                        !is_held || !is_of_now || is_overdue,
-                        "it is given back while its commit is under way"
-                    );
+                    commit.is_given_up |=
+                        is_held && since.is_none_or(|&since| self.now - since >= REVOKE_TIME);
+                    assert!(!is_held || commit.is_given_up, "it is given back while its commit is under way");
                 }
             }
             for partition in &given_back {
@@ -387,7 +389,7 @@ impl<'a> Run<'a> {
         self.heartbeats.push_back(Heartbeat { number, request, sent_at: self.now });
     }
 
-    fn take_commit(&mut self, entries: Vec<CommitEntry>, request: OffsetCommitRequest) {
+    fn take_commit(&mut self, entries: Vec<CommitEntry>, request: &OffsetCommitRequest) {
         assert!(request.generation_or_member_epoch > 0, "a member commits, or nobody");
         assert_eq!(request.generation_or_member_epoch, self.epoch);
         for entry in &entries {
@@ -399,7 +401,7 @@ impl<'a> Run<'a> {
         }
         self.begun_commits += 1;
         self.live_commit = Some(self.begun_commits);
-        self.commits.push_back(Commit { number: self.begun_commits, entries, request });
+        self.commits.push_back(Commit { number: self.begun_commits, entries, is_given_up: false });
     }
 
     fn end_membership(&mut self) {
@@ -417,7 +419,8 @@ impl<'a> Run<'a> {
         if self.good_since.is_some_and(|since| self.now >= since + SESSION_TIMEOUT) {
             self.end_membership();
         }
-        for name in delivered {
+        // Once it is closed, nothing is handed out, whatever is left of the assignment.
+        for name in delivered.into_iter().filter(|_| !self.is_closed) {
             assert!(self.mine.contains(&(TOPIC, name.partition)), "{name} is delivered and not its own");
         }
     }
@@ -482,7 +485,8 @@ impl<'a> Run<'a> {
         let mut delivered = self.shared.with(|core| core.assignment());
         delivered.sort();
         assert_eq!(delivered, [TopicPartition::new(NAME, 0), TopicPartition::new(NAME, 1)]);
-        assert!(!self.shared.with(|core| core.has_dirty()), "all is committed");
+        let is_dirty = self.shared.with(|core| core.has_dirty());
+        assert!(!is_dirty || self.is_commit_refused, "all is committed");
         assert!(self.requests >= usize::try_from(REST_TIME.as_secs() / INTERVAL.as_secs()).unwrap_or(0) / 2);
     }
 }
@@ -507,5 +511,7 @@ const LAST_WORDS: [ErrorCode; 4] = [
     ErrorCode::GROUP_ID_NOT_FOUND,
     ErrorCode(112),
 ];
+/// Codes by which a commit is refused for good.
+const REFUSED: [i16; 2] = [27, 29];
 /// No code: the answer does not come.
 const LOST: i16 = 1000;
