@@ -352,7 +352,13 @@ impl<'a> Run<'a> {
 
     fn take_heartbeat(&mut self, number: u64, request: ConsumerGroupHeartbeatRequest) {
         match request.member_epoch {
-            0 | -1 => self.end_membership(),
+            0 => self.end_membership(),
+            -1 => {
+                // What is under way when it leaves by itself is answered still, and whoever waits for it is told.
+                let last_commit = self.live_commit.filter(|_| self.is_closed);
+                self.end_membership();
+                self.live_commit = last_commit;
+            }
             epoch => {
                 assert!(self.live_heartbeat.is_none(), "one heartbeat is unanswered at most");
                 assert_eq!(epoch, self.epoch, "the epoch is the one that was given last");
