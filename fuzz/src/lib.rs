@@ -79,7 +79,7 @@ pub const TARGETS: [Target; 8] = [
 
 /// A stream that is split into frames.
 pub const FRAMES: Target = Target::reads("frames", internals::check_frames, 0);
-/// Record batches of one partition. One may decompress to 1 MiB here: in memory that doubles, from a window as large at
+/// Record batches of one partition. One may decompress to 1 MiB here: in memory of that size, from a window as large at
 /// most, and then into a copy.
 pub const RECORD_BATCH: Target = Target::reads("record_batch", internals::check_record_batch, 3 << 20);
 /// Answers of every API in every version.

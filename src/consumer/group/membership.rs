@@ -61,7 +61,7 @@ pub(crate) enum Action {
     Revoke(BTreeSet<OwnedPartition>),
     /// Read these from now on.
     Assign(BTreeSet<OwnedPartition>),
-    /// End the delivery of these at once; nothing of them can be committed.
+    /// The membership has ended: end the delivery of these, if any, at once; nothing of it can be committed.
     Lose(BTreeSet<OwnedPartition>),
     /// The coordinator is another broker now: find it.
     FindCoordinator,
@@ -363,7 +363,8 @@ impl Membership {
     fn lose(&mut self) {
         let mut lost = std::mem::take(&mut self.owned);
         lost.append(&mut self.revoking);
-        if !lost.is_empty() {
+        // Told even if there is nothing to lose: a commit may be under way of what was given back.
+        if self.epoch != 0 || !lost.is_empty() {
             self.todo.push(Action::Lose(lost));
         }
         self.state = State::Unjoined;
@@ -650,6 +651,10 @@ mod tests {
         let (number, _) = group.heartbeat();
         group.now += Duration::from_secs(48);
         group.answer(number, 1, Some(&[0]));
+        assert!(
+            matches!(group.member.poll_action(group.now), Some(Action::Lose(lost)) if lost.is_empty()),
+            "a commit of what it gave back may be under way"
+        );
         assert_eq!(group.heartbeat().1.member_epoch, -1, "the answer to its join came too late");
     }
 

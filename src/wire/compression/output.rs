@@ -38,6 +38,9 @@ impl<'a> Output<'a> {
         }
         let end = self.len + bytes;
         if self.memory.len() < end {
+            // It doubles, so that it grows seldom, but never past the cap, which `Vec` by itself would.
+            let capacity = end.max(2 * self.memory.capacity()).min(self.limit);
+            self.memory.reserve_exact(capacity.saturating_sub(self.memory.len()));
             self.memory.resize(end, 0);
         }
         let (written, room) = self.memory.split_at_mut(self.len);
@@ -66,5 +69,22 @@ impl<'a> Output<'a> {
     /// The bytes are not what the codec writes.
     pub(super) fn corrupt(&self) -> DecodeError {
         DecodeError::Decompress { codec: self.codec }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_never_outgrows_the_cap() {
+        let mut memory = Vec::new();
+        let mut output = Output::new(&mut memory, 1000, "gzip");
+        for _ in 0..9 {
+            output.extend(&[7; 111]).unwrap();
+        }
+        output.room(1).unwrap();
+        assert!(output.room(2).is_err());
+        assert_eq!(memory.capacity(), 1000);
     }
 }
