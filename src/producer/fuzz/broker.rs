@@ -31,6 +31,10 @@ pub(super) struct Log {
     pub(super) batches: Vec<Logged>,
     pub(super) leader: usize,
     pub(super) leader_epoch: i32,
+    /// Batches that came with a higher epoch than the one before.
+    pub(super) bumps: u64,
+    /// Batches that came again and were known.
+    pub(super) duplicates: u64,
 }
 
 impl Log {
@@ -42,6 +46,7 @@ impl Log {
                 return Err(47);
             }
             if stamp.producer_epoch > last.stamp.producer_epoch {
+                self.bumps += 1;
                 if stamp.base_sequence != 0 {
                     return Err(45);
                 }
@@ -51,6 +56,7 @@ impl Log {
                 let known = remembered.find(|(_, b)| b.stamp == stamp && b.ids.len() == ids.len());
                 if let Some((at, known)) = known {
                     assert_eq!(known.ids, ids, "the broker takes another batch for a duplicate");
+                    self.duplicates += 1;
                     return Ok(at);
                 }
                 let records = u32::try_from(last.ids.len()).unwrap_or(u32::MAX);

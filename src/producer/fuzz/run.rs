@@ -1,9 +1,12 @@
 //! The machines and their surroundings, operated by choices.
 
-use super::broker::{Log, Said, Sent, TOPIC, answer, batches_of};
+use super::{
+    Settings, Totals,
+    broker::{Log, Said, Sent, TOPIC, answer, batches_of},
+};
 use crate::{
     error::ConnectionError,
-    net::{Lane, Versions},
+    net::{Lane, Request, Versions},
     producer::{
         config::DEPTH_MAX,
         delivery::{BatchState, Outcome},
@@ -25,6 +28,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
+    array,
     collections::{BTreeSet, HashMap, VecDeque},
     sync::{
         Arc,
@@ -46,6 +50,8 @@ const DOUBTS: [i16; 7] = [7, 20, -1, 6, 3, 56, 74];
 const REST_ROUNDS: u32 = 2_000;
 const ROUND: Duration = Duration::from_millis(50);
 const REST_REQUESTS_PER_RECORD: u64 = 8;
+/// The fate of a request that is handled as it should be.
+const WELL: u8 = 0;
 
 struct Broker {
     door: Arc<Door>,
@@ -72,6 +78,7 @@ impl Outside for Heard {
 
 pub(super) struct Run<'a> {
     input: Choices<'a>,
+    reader: fn(&Request),
     now: Instant,
     memory: Memory,
     slots: Vec<Arc<PartitionSlot>>,
@@ -84,21 +91,26 @@ pub(super) struct Run<'a> {
     next_producer_id: i64,
     /// What became of each record, by its id: its partition, its batch and its place there.
     records: Vec<(usize, Arc<BatchState>, u32)>,
+    /// The partitions that were told to close.
+    closed: BTreeSet<usize>,
     /// The records given up by their deadline, which no lane counts.
     given_up: u64,
     /// The batch that a stamp stands for in a partition.
     stamps: HashMap<(usize, i64, i16, i32), Sent>,
+    /// Batches whose stamp had been sent before.
+    resends: u64,
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(mut input: Choices<'a>, now: Instant) -> Self {
+    pub(super) fn new(mut input: Choices<'a>, now: Instant, settings: Settings) -> Self {
+        let Settings { delivery_timeout, reader } = settings;
         let shape = input.byte();
         let heard = Arc::new(Heard::default());
         let counters = Arc::new(Counters::default());
         let limits = Limits {
             batch_bytes: 1_500,
             max_message_bytes: 10_000,
-            delivery_timeout: Duration::from_secs(120),
+            delivery_timeout,
             retry_backoff: (100 * MS, 1_000 * MS),
         };
         let topic: Arc<str> = TOPIC.into();
@@ -126,6 +138,7 @@ impl<'a> Run<'a> {
         };
         let mut run = Self {
             input,
+            reader,
             now,
             memory: Memory::new(MEMORY_BYTES),
             slots,
@@ -136,8 +149,10 @@ impl<'a> Run<'a> {
             zombies: VecDeque::new(),
             next_producer_id: FIRST_PRODUCER_ID,
             records: Vec::new(),
+            closed: BTreeSet::new(),
             given_up: 0,
             stamps: HashMap::new(),
+            resends: 0,
         };
         for p in 0..PARTITIONS {
             run.route(p, false);
@@ -155,7 +170,12 @@ impl<'a> Run<'a> {
                 0..=7 => self.append(about),
                 8..=14 => {
                     let fate = self.input.byte();
-                    self.process(about, Some(fate));
+                    let of_partitions = match fate {
+                        // Each in its own way.
+                        0xd0..0xe0 => array::from_fn(|_| self.input.byte()),
+                        fate => [fate; PARTITIONS],
+                    };
+                    self.process(about, fate, of_partitions);
                 }
                 15..=18 => self.deliver(about),
                 19 | 20 => self.now += MS * u32::from(self.input.byte()),
@@ -182,6 +202,7 @@ impl<'a> Run<'a> {
                 _ => {
                     if self.input.byte() == 0xff {
                         self.slots[about].lock().close();
+                        self.closed.insert(about);
                         self.give_up(about, GiveUp::Closed);
                     }
                 }
@@ -203,7 +224,7 @@ impl<'a> Run<'a> {
             for b in 0..BROKERS {
                 self.connect(b);
                 self.drive();
-                self.process(b, None);
+                self.process(b, WELL, [WELL; PARTITIONS]);
                 self.deliver(b);
             }
             self.process_zombie();
@@ -236,6 +257,8 @@ impl<'a> Run<'a> {
                 }
             }
             Err(refused) => {
+                let is_closed = self.closed.contains(&p);
+                assert_eq!(matches!(refused, Refused::Closed), is_closed, "{refused:?}");
                 assert!(!matches!(refused, Refused::TooLarge(_)), "{refused:?}");
             }
         }
@@ -251,6 +274,7 @@ impl<'a> Run<'a> {
             while self.brokers[b].connected
                 && let Some(request) = self.brokers[b].lane.poll_request(self.now)
             {
+                (self.reader)(&request);
                 let batches = batches_of(&request);
                 assert!(batches.is_some(), "a broker can read the request");
                 let batches = batches.unwrap_or_default();
@@ -282,50 +306,51 @@ impl<'a> Run<'a> {
     fn check_stamp(&mut self, sent: &Sent) {
         let ProducerStamp { producer_id, producer_epoch, base_sequence } = sent.stamp;
         let key = (sent.partition, producer_id, producer_epoch, base_sequence);
-        if let Some(first) = self.stamps.insert(key, sent.clone())
-            && first.bytes != sent.bytes
-        {
+        let Some(first) = self.stamps.insert(key, sent.clone()) else { return };
+        self.resends += 1;
+        if first.bytes != sent.bytes {
             let is_not_sent =
                 first.ids.iter().all(|id| matches!(self.outcome(*id), Some(Outcome::NotSent(_))));
             assert!(is_not_sent, "{:?} was {:?} and is {:?}", sent.stamp, first.ids, sent.ids);
         }
     }
 
-    /// A broker handles its next request. `fate` says how; without one, well.
-    fn process(&mut self, b: usize, fate: Option<u8>) {
+    /// A broker handles its next request. `fate` says what becomes of the whole.
+    fn process(&mut self, b: usize, fate: u8, of_partitions: [u8; PARTITIONS]) {
         let Some((token, batches)) = self.brokers[b].requests.pop_front() else { return };
-        if let Some(0xf0..) = fate {
+        if fate >= 0xf0 {
             // The broker hangs, and the client gives the connection up.
             self.zombies.push_back((b, batches));
             self.disconnect(b, 0xff);
             return;
         }
-        let said: Vec<_> = batches.iter().filter_map(|sent| self.handle(b, sent, fate)).collect();
-        let throttle_ms = if fate == Some(0xef) { 30 } else { 0 };
+        let said: Vec<_> =
+            batches.iter().filter_map(|sent| self.handle(b, sent, of_partitions[sent.partition])).collect();
+        let throttle_ms = if fate == 0xef { 30 } else { 0 };
         let about = batches.iter().map(|sent| sent.partition).collect();
         self.brokers[b].answers.push_back((token, about, answer(&said, throttle_ms)));
     }
 
     /// What a broker does with a batch, and says; nothing, if the answer leaves it out.
-    fn handle(&mut self, b: usize, sent: &Sent, fate: Option<u8>) -> Option<Said> {
+    fn handle(&mut self, b: usize, sent: &Sent, fate: u8) -> Option<Said> {
         let partition = u8::try_from(sent.partition).unwrap_or(u8::MAX);
         let said = |code| Some(Said { partition, code, base_offset: -1 });
         let log = &mut self.logs[sent.partition];
         if log.leader != b {
             return said(6);
         }
-        if let Some(fate @ 0x80..0xa0) = fate {
+        if let 0x80..0xa0 = fate {
             return said(REFUSALS[usize::from(fate) % REFUSALS.len()]);
         }
         match (log.append(sent.stamp, &sent.ids), fate) {
             (Err(code), _) => said(code),
-            (Ok(_), Some(fate @ 0xa0..0xc0)) => said(DOUBTS[usize::from(fate) % DOUBTS.len()]),
-            (Ok(_), Some(0xc0..0xc8)) => None,
+            (Ok(_), 0xa0..0xc0) => said(DOUBTS[usize::from(fate) % DOUBTS.len()]),
+            (Ok(_), 0xc0..0xc8) => None,
             (Ok(at), fate) => {
                 log.commit(at);
                 match fate {
                     // It has the batch already and does not know where.
-                    Some(0xc8..0xcc) => said(46),
+                    0xc8..0xcc => said(46),
                     _ => Some(Said { partition, code: 0, base_offset: log.base_offset(at) }),
                 }
             }
@@ -335,7 +360,7 @@ impl<'a> Run<'a> {
     fn process_zombie(&mut self) {
         if let Some((b, batches)) = self.zombies.pop_front() {
             for sent in &batches {
-                self.handle(b, sent, None);
+                self.handle(b, sent, WELL);
             }
         }
     }
@@ -410,7 +435,7 @@ impl<'a> Run<'a> {
     }
 
     /// Compares the log with what was said of it.
-    pub(super) fn check(&self) {
+    pub(super) fn check(&self) -> Totals {
         for (p, log) in self.logs.iter().enumerate() {
             let mut ids = log.ids();
             let distinct: BTreeSet<_> = ids.iter().collect();
@@ -422,20 +447,30 @@ impl<'a> Run<'a> {
             }
             assert!(ids.is_sorted(), "partition {p} is out of order: {ids:?}");
         }
+        let mut totals = Totals {
+            bumps: self.logs.iter().map(|log| log.bumps).sum(),
+            duplicates: self.logs.iter().map(|log| log.duplicates).sum(),
+            resends: self.resends,
+            ..Totals::default()
+        };
         let found: Vec<Vec<u64>> = self.logs.iter().map(Log::ids).collect();
         for (id, (p, batch, index)) in (0_u64..).zip(&self.records) {
             assert!(batch.outcome().is_some(), "record {id} has no outcome: {:?}", self.slots[*p]);
             let found = found[*p].iter().position(|logged| *logged == id);
             match batch.outcome() {
-                Some(Outcome::Acked { base_offset: Some(base), .. }) => {
-                    let expected = usize::try_from(base + i64::from(*index)).ok();
-                    assert_eq!(found, expected, "record {id} is where it was said to be");
-                }
-                Some(Outcome::Acked { base_offset: None, .. }) => {
+                Some(Outcome::Acked { base_offset, .. }) => {
+                    totals.acked += 1;
                     assert!(found.is_some(), "acked record {id} is lost");
+                    if let Some(base) = base_offset {
+                        let expected = usize::try_from(base + i64::from(*index)).ok();
+                        assert_eq!(found, expected, "record {id} is where it was said to be");
+                    }
                 }
-                Some(Outcome::NotSent(_)) => assert_eq!(found, None, "record {id} was called not sent"),
-                Some(Outcome::Unknown(_)) => {}
+                Some(Outcome::NotSent(_)) => {
+                    totals.not_sent += 1;
+                    assert_eq!(found, None, "record {id} was called not sent");
+                }
+                Some(Outcome::Unknown(_)) => totals.unknown += 1,
                 None => {}
             }
         }
@@ -444,6 +479,7 @@ impl<'a> Run<'a> {
         assert_eq!(usize::try_from(told), Ok(self.records.len()), "each record has one outcome");
         assert_eq!(self.memory.used(), 0, "memory comes back");
         assert_eq!(usize::try_from(counted.requests_in_flight), Ok(self.in_flight()));
+        totals
     }
 
     fn outcome(&self, id: u64) -> Option<&Outcome> {
