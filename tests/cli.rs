@@ -311,6 +311,41 @@ fn ctrl_c_ends_the_demo_with_its_summary() {
     assert!(summary.iter().any(|line| line.starts_with("ok      progress: published")), "{summary:?}");
 }
 
+#[test]
+fn perf_follows_the_contract_of_the_comparison() {
+    let kafka = Kafka::start();
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-perf-payloads.jsonl");
+    let lines: Vec<String> =
+        (0..5).map(|id| pause(id).to_string().replacen('{', r#"{"t":"0000000000000000000","#, 1)).collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let topic = ["--brokers", &kafka.bootstrap, "--topic", "game.crafting.events"];
+    let load = ["--payloads", file.to_str().unwrap(), "--compression", "snappy", "--linger-ms", "1"];
+    let perf = |before: &[&str], mode: &str, rest: &[&str]| {
+        let output = run(&[&["perf"], before, &[mode], &topic[..], rest].concat());
+        assert_eq!(exit(&output), 0, "{mode}: {}", text(&output.stderr));
+        let lines: Vec<&str> = text(&output.stdout).lines().collect();
+        let [line] = lines[..] else { panic!("one line: {lines:?}") };
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&line["mode"], &line["errors"]), (&json!(mode), &json!(0)), "{line}");
+        line
+    };
+    for (at, before) in [&["--threads", "0"][..], &["--typed"]].into_iter().enumerate() {
+        let count = ["--count", "500", "--warmup", "100"];
+        let produced = perf(before, "produce", &[&load[..], &count].concat());
+        assert_eq!(produced["records"], 500);
+        assert!(produced["end_ns"].as_u64() > produced["start_ns"].as_u64(), "{produced}");
+
+        let group = ["--group", ["raw", "typed"][at]];
+        let pace = ["--rate", "200", "--secs", "1", "--warmup-secs", "0"];
+        let paced = perf(before, "latency", &[&load[..], &pace, &group].concat());
+        assert_eq!((&paced["received"], &paced["lost"]), (&json!(200), &json!(0)), "{paced}");
+        assert!(paced["p50_ms"].as_f64() <= paced["max_ms"].as_f64(), "{paced}");
+
+        let group = ["--group", ["all-raw", "all-typed"][at], "--count", "800"];
+        assert_eq!(perf(before, "consume", &group)["records"], 800);
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_tail_and_commits_what_was_shown() {

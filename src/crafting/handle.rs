@@ -96,7 +96,7 @@ impl Crafting {
 
     /// Settings for a publisher whose events come from `source`, such as `crafting.network`.
     pub fn publisher(&self, source: &str) -> PublisherBuilder {
-        PublisherBuilder::new(self.client.clone(), self.names.clone(), source)
+        PublisherBuilder::new(&self.client, self.names.clone(), source)
     }
 
     /// Settings for a reader of session events.
@@ -149,7 +149,13 @@ pub struct CraftingBuilder {
 impl CraftingBuilder {
     /// Adds this to the names of both topics and both groups, for trials beside the real ones. Default: nothing.
     pub fn suffix(mut self, suffix: &str) -> Self {
-        self.names = Names::with_suffix(suffix);
+        self.names = self.names.with_suffix(suffix);
+        self
+    }
+
+    /// Calls a topic by another name altogether, without suffix, for measuring and for trials; both topics may be one.
+    pub fn topic_name(mut self, topic: Topic, name: &str) -> Self {
+        self.names = self.names.with_topic(topic, name);
         self
     }
 

@@ -19,8 +19,8 @@ use super::{
 use crate::{
     client::{Client, wall_clock_ms},
     producer::{
-        Ack, CloseReport, Delivery, Producer, ProducerMetrics, Profile, RecordParts, TopicHandle,
-        TrySendCause,
+        Ack, CloseReport, Delivery, DeliveryError, Producer, ProducerBuilder, ProducerMetrics, Profile,
+        RecordParts, TopicHandle, TrySendCause,
     },
 };
 use bytes::Bytes;
@@ -41,27 +41,47 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 #[must_use = "a builder makes nothing before `build`"]
 pub struct PublisherBuilder {
-    client: Client,
     names: Names,
     source: String,
-    buffer_bytes: Option<usize>,
-    delivery_timeout: Option<Duration>,
+    events: ProducerBuilder,
+    progress: ProducerBuilder,
 }
 
 impl PublisherBuilder {
-    pub(super) fn new(client: Client, names: Names, source: &str) -> Self {
-        Self { client, names, source: source.to_owned(), buffer_bytes: None, delivery_timeout: None }
+    pub(super) fn new(client: &Client, names: Names, source: &str) -> Self {
+        let producer = |topic: Topic, profile| {
+            let builder = client.producer().profile(profile);
+            builder.compression(topic.compression()).max_message_bytes(topic.max_message_bytes())
+        };
+        Self {
+            names,
+            source: source.to_owned(),
+            events: producer(Topic::Events, Profile::Durable),
+            progress: producer(Topic::Progress, Profile::Realtime),
+        }
     }
 
     /// The memory for each topic's events that have no outcome yet. Default: the producer's, 32 MiB.
-    pub const fn buffer_bytes(mut self, bytes: usize) -> Self {
-        self.buffer_bytes = Some(bytes);
+    pub fn buffer_bytes(mut self, bytes: usize) -> Self {
+        self.events = self.events.buffer_bytes(bytes);
+        self.progress = self.progress.buffer_bytes(bytes);
         self
     }
 
     /// How long an event may be without an outcome. Default: the producer's, 120 s.
-    pub const fn delivery_timeout(mut self, timeout: Duration) -> Self {
-        self.delivery_timeout = Some(timeout);
+    pub fn delivery_timeout(mut self, timeout: Duration) -> Self {
+        self.events = self.events.delivery_timeout(timeout);
+        self.progress = self.progress.delivery_timeout(timeout);
+        self
+    }
+
+    /// Changes the settings of a topic's producer. Another profile takes all settings anew, the topic's compression and
+    /// limit too.
+    pub fn producer(mut self, topic: Topic, change: impl FnOnce(ProducerBuilder) -> ProducerBuilder) -> Self {
+        match topic {
+            Topic::Events => self.events = change(self.events),
+            Topic::Progress => self.progress = change(self.progress),
+        }
         self
     }
 
@@ -77,31 +97,10 @@ impl PublisherBuilder {
     /// Safe: dropping the future closes what was opened.
     pub async fn build(self) -> Result<Publisher, PublisherError> {
         let source: Source = self.source.parse().map_err(PublisherError::Source)?;
-        let events = self.lane(Topic::Events, Profile::Durable).await?;
-        let progress = self.lane(Topic::Progress, Profile::Realtime).await?;
+        let events = TopicLane::start(Topic::Events, self.events, &self.names).await?;
+        let progress = TopicLane::start(Topic::Progress, self.progress, &self.names).await?;
         let inner = Inner { source, events, progress, offers_refused: AtomicU64::new(0) };
         Ok(Publisher(Arc::new(inner)))
-    }
-
-    async fn lane(&self, topic: Topic, profile: Profile) -> Result<TopicLane, PublisherError> {
-        let mut builder = self
-            .client
-            .producer()
-            .profile(profile)
-            .compression(topic.compression())
-            .max_message_bytes(topic.max_message_bytes());
-        if let Some(bytes) = self.buffer_bytes {
-            builder = builder.buffer_bytes(bytes);
-        }
-        if let Some(timeout) = self.delivery_timeout {
-            builder = builder.delivery_timeout(timeout);
-        }
-        let producer = builder.build().await.map_err(|source| PublisherError::Start { topic, source })?;
-        let handle = producer
-            .topic(&self.names.topic(topic))
-            .await
-            .map_err(|source| PublisherError::Topic { topic, source })?;
-        Ok(TopicLane { topic, producer, handle })
     }
 }
 
@@ -163,6 +162,15 @@ impl Receipt {
         self.event_id
     }
 
+    /// The outcome, if there is one yet.
+    pub fn outcome(&self) -> Option<Result<Published, PublishError>> {
+        self.delivery.outcome().map(|answer| self.read(answer))
+    }
+
+    fn read(&self, answer: Result<Ack, DeliveryError>) -> Result<Published, PublishError> {
+        answer.map(|ack| self.published(ack)).map_err(PublishError::Delivery)
+    }
+
     fn published(&self, ack: Ack) -> Published {
         Published {
             event_id: self.event_id,
@@ -179,7 +187,7 @@ impl Future for Receipt {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = std::task::ready!(Pin::new(&mut self.delivery).poll(cx));
-        Poll::Ready(answer.map(|ack| self.published(ack)).map_err(PublishError::Delivery))
+        Poll::Ready(self.read(answer))
     }
 }
 
@@ -384,6 +392,15 @@ fn lower_case(id: Uuid) -> [u8; ID_BYTES] {
 }
 
 impl TopicLane {
+    async fn start(topic: Topic, builder: ProducerBuilder, names: &Names) -> Result<Self, PublisherError> {
+        let producer = builder.build().await.map_err(|source| PublisherError::Start { topic, source })?;
+        let handle = producer
+            .topic(&names.topic(topic))
+            .await
+            .map_err(|source| PublisherError::Topic { topic, source })?;
+        Ok(Self { topic, producer, handle })
+    }
+
     /// Encodes into memory that each thread keeps, and copies from there into the batch.
     fn try_send<B: Body>(&self, event: &Event<B>) -> Result<Receipt, OfferCause> {
         SCRATCH.with_borrow_mut(|json| {

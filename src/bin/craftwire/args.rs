@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use craftwire::crafting::Topic;
 use std::{path::PathBuf, time::Duration};
 
-use crate::{span::parse_duration, start::Start};
+use crate::{perf::PerfArgs, span::parse_duration, start::Start};
 
 /// Typed crafting events on Kafka.
 #[derive(Debug, Parser)]
@@ -31,10 +31,12 @@ pub(crate) enum Command {
     Publish(PublishArgs),
     /// Print events, one JSON object a line.
     Tail(TailArgs),
+    /// Measure the client by the command line that clients are compared by; prints one line of JSON.
+    Perf(PerfArgs),
 }
 
 /// Where Kafka is.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Brokers {
     /// Kafka's bootstrap servers: host:port, several with commas.
     #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", value_name = "HOST:PORT,…")]

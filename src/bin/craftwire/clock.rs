@@ -22,6 +22,25 @@ impl Epoch {
     }
 }
 
+/// Nanoseconds since 1970 that never step back: the wall clock read once, the monotonic one from then on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SteadyClock {
+    began: Instant,
+    began_ns: u64,
+}
+
+impl SteadyClock {
+    pub(crate) fn start() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { began: Instant::now(), began_ns: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX) }
+    }
+
+    pub(crate) fn now_ns(&self) -> u64 {
+        let since = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.began_ns.saturating_add(since)
+    }
+}
+
 /// Milliseconds since 1970.
 pub(crate) fn wall_clock_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -9,6 +9,7 @@ mod lines;
 mod log;
 mod ndjson;
 mod output;
+mod perf;
 mod publish;
 mod signals;
 mod span;
@@ -19,6 +20,7 @@ mod window;
 
 use clap::Parser;
 use std::process::ExitCode;
+use tokio::runtime::Builder;
 
 use crate::{
     args::{Cli, Command},
@@ -29,7 +31,7 @@ use crate::{
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log::show(cli.verbose);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime(&cli.command).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             note(Failure::because(Exit::Failed, "starting the runtime", &error));
@@ -47,6 +49,13 @@ fn main() -> ExitCode {
         .into()
 }
 
+fn runtime(command: &Command) -> Builder {
+    match command {
+        Command::Perf(args) => perf::runtime(args),
+        _ => Builder::new_multi_thread(),
+    }
+}
+
 async fn run(cli: Cli) -> Result<Exit, Failure> {
     let timeout = cli.connect_timeout;
     match cli.command {
@@ -54,5 +63,6 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Topics(command) => Box::pin(topics::run(command, timeout)).await,
         Command::Publish(args) => Box::pin(publish::run(args, timeout)).await,
         Command::Tail(args) => Box::pin(tail::run(args, timeout)).await,
+        Command::Perf(args) => Box::pin(perf::run(args, timeout)).await,
     }
 }
