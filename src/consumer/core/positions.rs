@@ -1,0 +1,276 @@
+//! Where reading starts and stands: by commits, rules, lookups and the caller's word; and whose log it is.
+
+use super::{Core, is_refusal};
+use crate::{
+    consumer::{
+        error::{ConsumeError, NotAssigned},
+        event::ConsumerEvent,
+        positions::{AssignmentId, Phase},
+        record::TopicPartition,
+        start::StartFrom,
+    },
+    error::ErrorCode,
+    wire::api::produce::{LeaderIdAndEpoch, NodeEndpoint},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
+use uuid::Uuid;
+
+/// An offset that the driver is to look up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lookup {
+    pub(crate) assignment: AssignmentId,
+    pub(crate) serial: u64,
+    pub(crate) name: TopicPartition,
+    pub(crate) leader: i32,
+    pub(crate) leader_epoch: i32,
+    pub(crate) start: StartFrom,
+}
+
+/// What only a task can do.
+#[derive(Debug, Default)]
+pub(crate) struct DriverWork {
+    pub(crate) refresh: bool,
+    pub(crate) hints: Vec<(TopicPartition, LeaderIdAndEpoch, Arc<[NodeEndpoint]>)>,
+    /// Brokers whose fetch connection is to be replaced.
+    pub(crate) reconnect: BTreeSet<i32>,
+    pub(crate) lookups: Vec<Lookup>,
+    /// When to come again although nothing woke the driver.
+    pub(crate) retry_at: Option<Instant>,
+}
+
+/// Who leads a partition, as the metadata says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leadership {
+    pub(crate) topic_id: Uuid,
+    pub(crate) leader: Option<i32>,
+    pub(crate) leader_epoch: i32,
+}
+
+impl Core {
+    pub(super) fn start_at(
+        &mut self,
+        id: AssignmentId,
+        offset: i64,
+        leader_epoch: i32,
+        committed: Option<i64>,
+    ) {
+        let serial = self.partitions.next_serial();
+        let Some(state) = self.partitions.get_mut(id) else { return };
+        state.start_at(offset, leader_epoch, committed, serial);
+        self.wakes.lanes.extend(state.leader);
+        self.buffer.purge(id);
+    }
+
+    /// A partition has no position, or one that does not exist: the rule for that decides.
+    pub(super) fn apply_rule(&mut self, id: AssignmentId, out_of_range: Option<i64>) {
+        let serial = self.partitions.next_serial();
+        let Some(state) = self.partitions.get_mut(id) else { return };
+        let rule = match out_of_range {
+            None if self.first_counts.get(&state.name.topic).is_some_and(|&n| state.name.partition >= n) => {
+                StartFrom::Earliest
+            }
+            None => self.config.start_from,
+            Some(_) => self.config.out_of_range_rule(),
+        };
+        let partition = state.name.clone();
+        state.rewind(serial);
+        self.buffer.purge(id);
+        match (rule, out_of_range) {
+            (StartFrom::Fail, None) => {
+                state.phase = Phase::Stopped;
+                self.fail(ConsumeError::NoOffset { partition });
+            }
+            (StartFrom::Fail, Some(offset)) => {
+                state.phase = Phase::Stopped;
+                self.fail(ConsumeError::OffsetOutOfRange { partition, offset });
+            }
+            (StartFrom::Offset(to), _) => {
+                self.report(ConsumerEvent::Reset { partition, from: out_of_range, to });
+                self.start_at(id, to, -1, None);
+                self.notice_commit(true);
+            }
+            (rule, _) => {
+                state.phase = Phase::Lookup(rule);
+                self.wakes.driver = true;
+            }
+        }
+    }
+
+    /// The offset that a rule stands for was found; it is committed at once.
+    pub(crate) fn handle_lookup(&mut self, lookup: &Lookup, offset: i64, leader_epoch: i32) {
+        let Some(state) = self.partitions.current(lookup.assignment, lookup.serial) else { return };
+        state.is_looked_up = false;
+        if !matches!(state.phase, Phase::Lookup(_)) {
+            return;
+        }
+        let before = state.tracker.position();
+        let partition = state.name.clone();
+        let from = (before >= 0).then_some(before);
+        self.report(ConsumerEvent::Reset { partition, from, to: offset });
+        self.start_at(lookup.assignment, offset, leader_epoch, None);
+        self.notice_commit(true);
+    }
+
+    /// The time asked for is after every record: the end it is.
+    pub(crate) fn handle_lookup_at_end(&mut self, lookup: &Lookup) {
+        if let Some(state) = self.partitions.current(lookup.assignment, lookup.serial) {
+            state.is_looked_up = false;
+            if matches!(state.phase, Phase::Lookup(_)) {
+                state.phase = Phase::Lookup(StartFrom::Latest);
+                self.wakes.driver = true;
+            }
+        }
+    }
+
+    /// A lookup has no answer; it is tried again after a pause, with fresh metadata.
+    pub(crate) fn handle_lookup_failed(&mut self, lookup: &Lookup, code: Option<ErrorCode>, now: Instant) {
+        let Some(state) = self.partitions.current(lookup.assignment, lookup.serial) else { return };
+        state.is_looked_up = false;
+        let first = state.failures == 0;
+        state.handle_failure(now);
+        let partition = state.name.clone();
+        if let Some(code) = code.filter(|&code| first && is_refusal(code)) {
+            self.fail(ConsumeError::Partition { partition, code });
+        }
+        self.work.refresh = true;
+        self.wakes.driver = true;
+    }
+
+    /// What the driver has to do now. Lookups that it is given count as under way.
+    pub(crate) fn take_driver_work(&mut self, now: Instant) -> DriverWork {
+        let mut work = std::mem::take(&mut self.work);
+        for (id, state) in self.partitions.iter_mut() {
+            let Phase::Lookup(start) = state.phase else { continue };
+            let Some(leader) = state.leader.filter(|_| !state.is_looked_up) else { continue };
+            if let Some(at) = state.retry_at.filter(|&at| at > now) {
+                work.retry_at = Some(work.retry_at.map_or(at, |before: Instant| before.min(at)));
+                continue;
+            }
+            state.is_looked_up = true;
+            work.lookups.push(Lookup {
+                assignment: id,
+                serial: state.serial,
+                name: state.name.clone(),
+                leader,
+                leader_epoch: state.leader_epoch,
+                start,
+            });
+        }
+        work
+    }
+
+    /// Takes in who leads what. Gives the brokers that need a lane, and whether a partition is without a leader.
+    pub(crate) fn apply_leaders(
+        &mut self,
+        find: impl Fn(&TopicPartition) -> Option<Leadership>,
+    ) -> (BTreeSet<i32>, bool) {
+        let mut leaders = BTreeSet::new();
+        let mut is_leaderless = false;
+        let mut recreated = Vec::new();
+        for (id, state) in self.partitions.iter_mut() {
+            let found = find(&state.name);
+            let (leader, leader_epoch) = found.map_or((None, -1), |found| (found.leader, found.leader_epoch));
+            if let Some(found) = found.filter(|found| found.topic_id != state.topic_id) {
+                // In a group the coordinator hands out the new topic as one of its own.
+                if self.config.is_member() {
+                    continue;
+                }
+                if state.topic_id.is_nil() {
+                    state.topic_id = found.topic_id;
+                } else {
+                    recreated.push((id, found.topic_id));
+                }
+            }
+            if (leader, leader_epoch) != (state.leader, state.leader_epoch) && leader.is_some() {
+                state.leader = leader;
+                state.leader_epoch = leader_epoch;
+                // The pause was for the old leader (librdkafka #4970).
+                state.clear_failures();
+                self.wakes.lanes.extend(leader);
+                self.wakes.driver = true;
+            }
+            // A partition that has lost its leader is asked for at the last one known, which answers with an error;
+            // that costs less than a gap in which nothing is known.
+            is_leaderless |= leader.is_none();
+            leaders.extend(state.leader);
+        }
+        for (id, topic_id) in recreated {
+            self.handle_recreated(id, topic_id);
+        }
+        self.lane_count = leaders.len().max(1);
+        (leaders, is_leaderless)
+    }
+
+    /// The topic was deleted and made again: its old offsets mean nothing.
+    fn handle_recreated(&mut self, id: AssignmentId, topic_id: Uuid) {
+        let Some(state) = self.partitions.get_mut(id) else { return };
+        state.topic_id = topic_id;
+        let (partition, from) = (state.name.clone(), state.tracker.position());
+        if state.has_position() {
+            self.report(ConsumerEvent::Truncated { partition: partition.clone(), from, to: 0 });
+            self.fail(ConsumeError::LogTruncated { partition, from, to: 0 });
+            self.start_at(id, 0, -1, None);
+        }
+    }
+
+    pub(crate) fn seek(&mut self, name: &TopicPartition, offset: i64) -> Result<(), NotAssigned> {
+        let id = self.assigned(name)?;
+        self.start_at(id, offset, -1, None);
+        self.notice_commit(false);
+        Ok(())
+    }
+
+    pub(crate) fn pause(&mut self, name: &TopicPartition) -> Result<(), NotAssigned> {
+        let id = self.assigned(name)?;
+        let serial = self.partitions.next_serial();
+        if let Some(state) = self.partitions.get_mut(id).filter(|state| !state.is_paused) {
+            state.is_paused = true;
+            state.rewind(serial);
+            self.buffer.purge(id);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn resume(&mut self, name: &TopicPartition) -> Result<(), NotAssigned> {
+        let id = self.assigned(name)?;
+        if let Some(state) = self.partitions.get_mut(id) {
+            state.is_paused = false;
+            self.wakes.lanes.extend(state.leader);
+            self.wakes.driver = true;
+        }
+        Ok(())
+    }
+
+    /// The next offset to hand out, `None` while it is not known.
+    pub(crate) fn position(&self, name: &TopicPartition) -> Option<i64> {
+        let state = self.partitions.get(self.partitions.id_of(name)?)?;
+        state.has_position().then(|| state.tracker.position())
+    }
+
+    /// How many offsets lie between the position and the end, per partition whose end is known.
+    pub(crate) fn lag(&self) -> BTreeMap<TopicPartition, i64> {
+        let known = self.partitions.iter().filter(|(_, state)| state.has_position());
+        known
+            .filter_map(|(_, state)| {
+                let end = if self.config.is_read_committed() {
+                    state.last_stable_offset
+                } else {
+                    state.high_watermark
+                };
+                (end >= 0).then(|| (state.name.clone(), (end - state.tracker.position()).max(0)))
+            })
+            .collect()
+    }
+
+    fn assigned(&self, name: &TopicPartition) -> Result<AssignmentId, NotAssigned> {
+        let id = self
+            .partitions
+            .id_of(name)
+            .filter(|&id| self.partitions.get(id).is_some_and(|state| state.phase != Phase::Revoking));
+        id.ok_or_else(|| NotAssigned { partition: name.clone() })
+    }
+}
