@@ -6,7 +6,7 @@
 use crate::{
     error::ErrorCode,
     producer::{
-        delivery::{BatchState, Outcome},
+        delivery::{BatchState, Outcome, Run},
         memory::Grant,
     },
     wire::record_batch::{BatchBuilder, ProducerStamp, SealedBatch},
@@ -36,12 +36,15 @@ pub(crate) struct SentBatch {
     /// Names it within its partition, whatever its stamp.
     pub(crate) id: u64,
     pub(crate) state: Arc<BatchState>,
-    pub(crate) grant: Grant,
+    /// The memory it takes.
+    pub(crate) grant: Option<Grant>,
     pub(crate) deadline: Instant,
     pub(crate) stamp: ProducerStamp,
     pub(crate) record_count: u32,
     /// `None` while the lane seals it, for its first attempt.
     pub(crate) sealed: Option<SealedBatch>,
+    /// What it was made of if it is a part of another one, until it is sealed.
+    pub(crate) part: Option<BatchBuilder>,
     pub(crate) phase: Phase,
     /// Some attempt may have written it.
     pub(crate) ambiguous: bool,
@@ -77,5 +80,25 @@ impl Completion {
         let Self { state, outcome, grant, .. } = self;
         drop(grant);
         state.complete(outcome);
+    }
+}
+
+/// A batch that was taken apart, to be told once no lock is held.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Moved {
+    pub(crate) state: Arc<BatchState>,
+    pub(crate) runs: Box<[Run]>,
+    /// The records that were refused: they have their outcome where `runs` says.
+    pub(crate) refused: u32,
+    /// The memory of what no batch holds any more.
+    pub(crate) grant: Option<Grant>,
+}
+
+impl Moved {
+    pub(crate) fn tell(self) {
+        let Self { state, runs, grant, .. } = self;
+        drop(grant);
+        state.take_apart(runs);
     }
 }

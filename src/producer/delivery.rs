@@ -1,7 +1,8 @@
 //! Task: what became of a record, as a future.
 //!
 //! A delivery is a shared batch state and an index, so that handing one out costs no allocation. Invariant: a batch
-//! gets one outcome, once, and everything that waits for it is woken.
+//! gets one fate, once, and everything that waits for it is woken. The fate is an outcome, or, for a batch that was
+//! taken apart, where its records are now; deliveries follow them there.
 
 use crate::producer::error::{DeliveryError, NotSent, Unknown};
 use std::{
@@ -76,14 +77,15 @@ impl Delivery {
 
     /// The outcome, if there is one yet.
     pub fn outcome(&self) -> Option<Result<Ack, DeliveryError>> {
-        self.batch.outcome().map(|outcome| self.read(outcome))
+        self.batch.outcome_of(self.index).map(|(outcome, index)| self.read(outcome, index))
     }
 
-    fn read(&self, outcome: &Outcome) -> Result<Ack, DeliveryError> {
+    /// `index` is the record's in the batch that has the outcome.
+    fn read(&self, outcome: &Outcome, index: u32) -> Result<Ack, DeliveryError> {
         match outcome {
             Outcome::Acked { base_offset, log_append_time_ms } => Ok(Ack {
                 partition: self.batch.partition,
-                offset: base_offset.map(|base| base.saturating_add(i64::from(self.index))),
+                offset: base_offset.map(|base| base.saturating_add(i64::from(index))),
                 timestamp_ms: log_append_time_ms.unwrap_or(self.timestamp_ms),
             }),
             Outcome::NotSent(cause) => Err(DeliveryError::NotSent(cause.clone())),
@@ -97,10 +99,16 @@ impl Future for Delivery {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.batch.wait(&mut this.waiting_at, cx.waker());
-        match this.outcome() {
-            Some(result) => Poll::Ready(result),
-            None => Poll::Pending,
+        loop {
+            this.batch.wait(&mut this.waiting_at, cx.waker());
+            let (batch, index) = match this.batch.fate.get() {
+                None => return Poll::Pending,
+                Some(Fate::Settled(outcome)) => return Poll::Ready(this.read(outcome, this.index)),
+                Some(Fate::Moved(runs)) => destination(runs, this.index),
+            };
+            this.batch = batch.clone();
+            this.index = index;
+            this.waiting_at = None;
         }
     }
 }
@@ -113,27 +121,86 @@ pub(crate) enum Outcome {
     Unknown(Unknown),
 }
 
+/// Records that lie next to one another in the batch that they were moved to, as they did in the one before.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// The first one's index before.
+    pub(crate) first: u32,
+    pub(crate) to: Arc<BatchState>,
+    /// The first one's index there.
+    pub(crate) at: u32,
+}
+
+/// What became of a batch, as a whole or taken apart.
+#[derive(Debug)]
+enum Fate {
+    Settled(Outcome),
+    /// In the order of `first`, which starts at 0.
+    Moved(Box<[Run]>),
+}
+
 /// What all deliveries of a batch share.
 #[derive(Debug)]
 pub(crate) struct BatchState {
     topic: Arc<str>,
     partition: i32,
-    outcome: OnceLock<Outcome>,
+    fate: OnceLock<Fate>,
     waiting: Mutex<Vec<Waker>>,
 }
 
 impl BatchState {
     pub(crate) fn new(topic: Arc<str>, partition: i32) -> Self {
-        Self { topic, partition, outcome: OnceLock::new(), waiting: Mutex::new(Vec::new()) }
+        Self { topic, partition, fate: OnceLock::new(), waiting: Mutex::new(Vec::new()) }
     }
 
+    /// The state of another batch of the same partition.
+    pub(crate) fn sibling(&self) -> Self {
+        Self::new(self.topic.clone(), self.partition)
+    }
+
+    /// The outcome of the batch as a whole; `None` also for one that was taken apart.
     pub(crate) fn outcome(&self) -> Option<&Outcome> {
-        self.outcome.get()
+        match self.fate.get() {
+            Some(Fate::Settled(outcome)) => Some(outcome),
+            Some(Fate::Moved(_)) | None => None,
+        }
     }
 
-    /// Sets the outcome and wakes who waits. A second outcome changes nothing.
+    /// The outcome of one record, and its index in the batch that it was in at last.
+    pub(crate) fn outcome_of(&self, index: u32) -> Option<(&Outcome, u32)> {
+        let (mut batch, mut index) = (self, index);
+        loop {
+            match batch.fate.get()? {
+                Fate::Settled(outcome) => return Some((outcome, index)),
+                Fate::Moved(runs) => {
+                    let (to, at) = destination(runs, index);
+                    (batch, index) = (to, at);
+                }
+            }
+        }
+    }
+
+    /// The batches that the records were moved to, if the batch was taken apart.
+    pub(crate) fn successors(&self) -> impl Iterator<Item = &Arc<Self>> {
+        let runs: &[Run] = match self.fate.get() {
+            Some(Fate::Moved(runs)) => runs,
+            Some(Fate::Settled(_)) | None => &[],
+        };
+        runs.iter().map(|run| &run.to)
+    }
+
+    /// Sets the outcome and wakes who waits. A second fate changes nothing.
     pub(crate) fn complete(&self, outcome: Outcome) {
-        if self.outcome.set(outcome).is_err() {
+        self.decide(Fate::Settled(outcome));
+    }
+
+    /// Says where the records are now, and sends there who waits. `runs` covers all records, in order.
+    pub(crate) fn take_apart(&self, runs: Box<[Run]>) {
+        self.decide(Fate::Moved(runs));
+    }
+
+    fn decide(&self, fate: Fate) {
+        if self.fate.set(fate).is_err() {
             return;
         }
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
@@ -142,7 +209,7 @@ impl BatchState {
         }
     }
 
-    /// Waits for the outcome.
+    /// Waits for the outcome, or until the batch is taken apart.
     ///
     /// # Cancel safety
     ///
@@ -151,14 +218,14 @@ impl BatchState {
         let mut waiting_at = None;
         std::future::poll_fn(|cx| {
             self.wait(&mut waiting_at, cx.waker());
-            if self.outcome().is_some() { Poll::Ready(()) } else { Poll::Pending }
+            if self.fate.get().is_some() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
 
-    /// Has `waker` woken at the outcome, unless it is there; look for it afterwards. `at` is the caller's place.
+    /// Has `waker` woken at the fate, unless it is there; look for it afterwards. `at` is the caller's place.
     fn wait(&self, at: &mut Option<usize>, waker: &Waker) {
-        if self.outcome().is_some() {
+        if self.fate.get().is_some() {
             return;
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,8 +236,14 @@ impl BatchState {
                 waiting.push(waker.clone());
             }
         }
-        // The outcome may have come before the lock: then nobody takes what was just put there, and nobody need.
+        // The fate may have come before the lock: then nobody takes what was just put there, and nobody need.
     }
+}
+
+/// Where the record of this index is now.
+fn destination(runs: &[Run], index: u32) -> (&Arc<BatchState>, u32) {
+    let run = &runs[runs.partition_point(|run| run.first <= index).saturating_sub(1)];
+    (&run.to, index - run.first + run.at)
 }
 
 #[cfg(test)]
@@ -221,6 +294,37 @@ mod tests {
         batch.complete(Outcome::Acked { base_offset: Some(1), log_append_time_ms: None });
         let delivery = Delivery::new(batch, 0, 0);
         assert_eq!(delivery.outcome(), Some(Err(DeliveryError::Unknown(Unknown::Closed))));
+    }
+
+    #[test]
+    fn deliveries_follow_their_records_to_other_batches() {
+        let (whole, rest, refused) = (batch(), batch(), batch());
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut deliveries: Vec<_> = (0..5).map(|index| Delivery::new(whole.clone(), index, 77)).collect();
+        for delivery in &mut deliveries {
+            assert!(Pin::new(delivery).poll(&mut cx).is_pending());
+        }
+        let run = |first, to: &Arc<BatchState>, at| Run { first, to: to.clone(), at };
+        whole.take_apart(Box::new([run(0, &rest, 0), run(2, &refused, 0), run(3, &rest, 2)]));
+        assert_eq!(count.0.load(Ordering::SeqCst), 5, "all look for their records");
+        for delivery in &mut deliveries {
+            assert!(Pin::new(delivery).poll(&mut cx).is_pending());
+        }
+        refused.complete(Outcome::NotSent(NotSent::Closed));
+        rest.complete(Outcome::Acked { base_offset: Some(100), log_append_time_ms: None });
+        assert_eq!(count.0.load(Ordering::SeqCst), 10);
+        let offsets: Vec<_> = deliveries
+            .iter_mut()
+            .map(|delivery| {
+                let told = delivery.outcome();
+                let Poll::Ready(result) = Pin::new(delivery).poll(&mut cx) else { panic!("not ready") };
+                assert_eq!(told, Some(result.clone()));
+                result.ok().and_then(|ack| ack.offset)
+            })
+            .collect();
+        assert_eq!(offsets, [Some(100), Some(101), None, Some(102), Some(103)]);
     }
 
     #[test]

@@ -220,14 +220,15 @@ pub(super) async fn new_producer_id(cluster: &Cluster, within: Duration) -> Resu
     }
 }
 
-/// Waits until all of these batches have their outcome.
+/// Waits until all of these batches' records have their outcome, wherever they are moved.
 ///
 /// # Cancel safety
 ///
 /// Safe: nothing is taken.
-pub(super) async fn settle_all(batches: Vec<Arc<BatchState>>) {
-    for batch in batches {
+pub(super) async fn settle_all(mut batches: Vec<Arc<BatchState>>) {
+    while let Some(batch) = batches.pop() {
         batch.settled().await;
+        batches.extend(batch.successors().cloned());
     }
 }
 

@@ -145,15 +145,22 @@ pub enum NotSent {
         /// What the broker said besides.
         message: Option<Arc<str>>,
     },
-    /// Its batch is larger than the topic allows; set `max_message_bytes` to the topic's `max.message.bytes`.
+    /// The broker refused this record; those around it were sent without it.
+    #[error("the broker refused the record{}", explained(.message))]
+    RecordRejected {
+        /// The broker's code for the batch that it was in.
+        #[source]
+        code: ErrorCode,
+        /// What the broker said of the record.
+        message: Option<Arc<str>>,
+    },
+    /// It is larger than the topic's `max.message.bytes` allows, even in a batch of its own.
     #[error(
-        "its batch of {bytes} bytes is larger than the topic allows; set the producer's max_message_bytes to the topic's max.message.bytes"
+        "it is larger than the topic allows, in a batch of its own of {bytes} bytes; send less, or raise the topic's max.message.bytes"
     )]
     TooLarge {
-        /// The batch as it was sent.
+        /// The batch as it was sent, its header included.
         bytes: usize,
-        /// The batch's records.
-        records: u32,
     },
     /// The topic was deleted and created again while the record waited.
     #[error("the topic was deleted and created again")]
@@ -169,6 +176,7 @@ impl NotSent {
         match self {
             Self::TimedOut { .. } | Self::TopicRecreated => true,
             Self::Rejected { code, .. } => code.is_retriable(),
+            Self::RecordRejected { .. } => false,
             Self::TooLarge { .. } | Self::Closed => false,
         }
     }

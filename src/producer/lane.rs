@@ -188,14 +188,16 @@ impl ProduceLane {
                 None
             }
             Poll::Resend { id, bytes } => Some((id, bytes)),
-            Poll::Seal { id, builder, stamp, more } => {
+            Poll::Seal { id, builder, stamp, more, is_new } => {
                 // Compressing is done without the lock, so that appending goes on meanwhile.
                 let sealed = builder.seal(self.settings.compression, stamp, &mut self.compressor);
-                let counters = &self.counters;
-                add(&counters.batches, 1);
-                add(&counters.records, u64::from(sealed.record_count));
-                add(&counters.bytes_uncompressed, count(sealed.uncompressed_len));
-                add(&counters.bytes_compressed, count(sealed.bytes.len()));
+                if is_new {
+                    let counters = &self.counters;
+                    add(&counters.batches, 1);
+                    add(&counters.records, u64::from(sealed.record_count));
+                    add(&counters.bytes_uncompressed, count(sealed.uncompressed_len));
+                    add(&counters.bytes_compressed, count(sealed.bytes.len()));
+                }
                 let bytes = sealed.bytes.clone();
                 slot.lock().sealed(id, sealed);
                 if more {
@@ -212,6 +214,10 @@ impl ProduceLane {
         if let Some(completion) = settled.completion {
             count_outcome(&self.counters, &completion.outcome, completion.record_count);
             completion.tell();
+        }
+        if let Some(moved) = settled.moved {
+            add(&self.counters.records_not_sent, u64::from(moved.refused));
+            moved.tell();
         }
         if settled.retried {
             add(&self.counters.retries, 1);
@@ -416,6 +422,7 @@ fn answer(partition: ProducePartitionResponse) -> Answer {
         message: partition.error_message.map(Arc::from),
         base_offset: known(partition.base_offset),
         log_append_time_ms: known(partition.log_append_time_ms),
+        record_errors: partition.record_errors,
     }
 }
 

@@ -61,6 +61,11 @@ impl Grant {
         self.0.num_permits()
     }
 
+    /// Takes `bytes` out of it; `None` if it has not so many.
+    pub(crate) fn split(&mut self, bytes: usize) -> Option<Self> {
+        self.0.split(bytes).map(Self)
+    }
+
     /// Adds another part of the same budget.
     pub(crate) fn add(&mut self, other: Self) {
         self.0.merge(other.0);
@@ -79,6 +84,9 @@ mod tests {
         assert!(memory.try_grant(41).is_none());
         grant.add(memory.try_grant(40).unwrap());
         assert_eq!((grant.bytes(), memory.used()), (100, 100));
+        assert!(grant.split(101).is_none());
+        drop(grant.split(30));
+        assert_eq!((grant.bytes(), memory.used()), (70, 70));
         drop(grant);
         assert_eq!(memory.used(), 0);
     }

@@ -2,10 +2,11 @@
 //!
 //! A record's path: [`Producer`] finds its partition (`topic`, `partitioner`) and appends it there (`partition`, `batch`);
 //! the lane of the partition's leader (`lane`, `gate`) puts what is ready into requests; the answers (`settle`,
-//! `idempotence`) become outcomes (`delivery`). `driver` says which broker leads what.
+//! `idempotence`, `cut`) become outcomes (`delivery`). `driver` says which broker leads what.
 
 mod batch;
 mod config;
+mod cut;
 mod delivery;
 mod door;
 mod driver;
@@ -420,13 +421,22 @@ impl CloseReport {
     fn of(batches: &[(Arc<delivery::BatchState>, u32)]) -> Self {
         let mut report = Self::default();
         for (batch, records) in batches {
-            let count = match batch.outcome() {
-                Some(delivery::Outcome::Acked { .. }) => &mut report.acked,
-                Some(delivery::Outcome::NotSent(_)) => &mut report.not_sent,
-                Some(delivery::Outcome::Unknown(_)) | None => &mut report.unknown,
-            };
-            *count += u64::from(*records);
+            if batch.successors().next().is_none() {
+                *report.count(batch.outcome()) += u64::from(*records);
+                continue;
+            }
+            for index in 0..*records {
+                *report.count(batch.outcome_of(index).map(|(outcome, _)| outcome)) += 1;
+            }
         }
         report
+    }
+
+    fn count(&mut self, outcome: Option<&delivery::Outcome>) -> &mut u64 {
+        match outcome {
+            Some(delivery::Outcome::Acked { .. }) => &mut self.acked,
+            Some(delivery::Outcome::NotSent(_)) => &mut self.not_sent,
+            Some(delivery::Outcome::Unknown(_)) | None => &mut self.unknown,
+        }
     }
 }

@@ -130,8 +130,9 @@ pub(crate) enum Poll {
     NeedProducerId(i64),
     /// Send these bytes again.
     Resend { id: u64, bytes: Bytes },
-    /// Seal this batch, hand it to `sealed`, and send it. `more`: it has more to send at once.
-    Seal { id: u64, builder: BatchBuilder, stamp: ProducerStamp, more: bool },
+    /// Seal this batch, hand it to `sealed`, and send it. `more`: it has more to send at once. `is_new`: its records
+    /// were in no batch before.
+    Seal { id: u64, builder: BatchBuilder, stamp: ProducerStamp, more: bool, is_new: bool },
 }
 
 /// The machine of one partition.
@@ -430,10 +431,14 @@ impl PartitionQueue {
 
     fn resend(&mut self) -> Option<Poll> {
         let head = self.unresolved.iter_mut().find(|batch| batch.phase == Phase::Waiting)?;
-        let bytes = head.sealed.as_ref()?.bytes.clone();
+        let (id, stamp) = (head.id, head.stamp);
+        let poll = match head.part.take() {
+            Some(builder) => Poll::Seal { id, builder, stamp, more: false, is_new: false },
+            None => Poll::Resend { id, bytes: head.sealed.as_ref()?.bytes.clone() },
+        };
         head.phase = Phase::InFlight;
         self.in_flight += 1;
-        Some(Poll::Resend { id: head.id, bytes })
+        Some(poll)
     }
 
     fn take_new(&mut self, now: Instant) -> Poll {
@@ -455,16 +460,16 @@ impl PartitionQueue {
             false => (builder.len() + builder.len() / 4).clamp(OPEN_BYTES_MIN, self.limits.batch_bytes),
         };
         let stamp = self.sequencer.stamp(record_count);
-        let id = self.next_id;
-        self.next_id += 1;
+        let id = self.new_id();
         self.unresolved.push_back(SentBatch {
             id,
             state,
-            grant,
+            grant: Some(grant),
             deadline,
             stamp,
             record_count,
             sealed: None,
+            part: None,
             phase: Phase::InFlight,
             ambiguous: false,
             given_up: false,
@@ -478,7 +483,20 @@ impl PartitionQueue {
             (true, false) => Listing::Blocked,
             (false, _) => Listing::Unlisted,
         };
-        Poll::Seal { id, builder, stamp, more }
+        Poll::Seal { id, builder, stamp, more, is_new: true }
+    }
+
+    pub(super) fn new_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    /// A batch of `bytes` was larger than the topic allows: the next ones are smaller, else each would be refused first.
+    pub(super) fn learn_too_large(&mut self, bytes: usize) {
+        let limit = (bytes / 2).clamp(OPEN_BYTES_MIN, self.limits.batch_bytes);
+        self.limits.batch_bytes = limit;
+        self.usual_bytes = self.usual_bytes.min(limit);
     }
 
     fn close_open(&mut self) -> bool {

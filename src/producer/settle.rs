@@ -6,11 +6,12 @@
 //! of the old one.
 
 use super::{
-    batch::{Completion, Phase, SentBatch},
+    batch::{Completion, Moved, Phase, SentBatch},
+    cut::Cut,
     delivery::Outcome,
     door::Door,
     error::{NotSent, Unknown},
-    idempotence::{Verdict, verdict},
+    idempotence::{Verdict, sequence_after, verdict},
     partition::PartitionQueue,
 };
 use crate::error::ErrorCode;
@@ -28,6 +29,8 @@ pub(crate) enum Answer {
         message: Option<Arc<str>>,
         base_offset: Option<i64>,
         log_append_time_ms: Option<i64>,
+        /// KIP-467: the records at fault, by their index in the batch, and what is wrong with each.
+        record_errors: Vec<(i32, Option<String>)>,
     },
     /// None: the connection ended, or the answer left the partition out.
     Lost,
@@ -37,6 +40,8 @@ pub(crate) enum Answer {
 #[derive(Debug, Default)]
 pub(crate) struct Settled {
     pub(crate) completion: Option<Completion>,
+    /// It was taken apart.
+    pub(crate) moved: Option<Moved>,
     /// The metadata may be stale.
     pub(crate) refresh: bool,
     /// It will be sent again.
@@ -70,7 +75,7 @@ impl PartitionQueue {
         self.unresolved[at].phase = Phase::Waiting;
         match answer {
             Answer::Lost => self.may_be_written(at, now, &mut settled),
-            Answer::Broker { code, message, base_offset, log_append_time_ms } => {
+            Answer::Broker { code, message, base_offset, log_append_time_ms, record_errors } => {
                 self.unresolved[at].last_error = (!code.is_ok()).then_some(*code);
                 match verdict(*code) {
                     Verdict::Written => {
@@ -82,7 +87,9 @@ impl PartitionQueue {
                         let outcome = Outcome::Acked { base_offset, log_append_time_ms };
                         settled.completion = self.resolve(at, outcome);
                     }
-                    Verdict::Rejected => self.rejected(at, *code, message.clone(), &mut settled),
+                    Verdict::Rejected => {
+                        self.rejected(at, *code, message.clone(), record_errors, &mut settled);
+                    }
                     Verdict::NotYet => self.retry(now, &mut settled),
                     Verdict::Open => self.may_be_written(at, now, &mut settled),
                     Verdict::OutOfSequence => self.out_of_sequence(at, *code, now, &mut settled),
@@ -151,7 +158,7 @@ impl PartitionQueue {
     /// Removes a batch from the unresolved ones; `None` if its outcome was told before.
     fn resolve(&mut self, at: usize, outcome: Outcome) -> Option<Completion> {
         let SentBatch { state, grant, record_count, given_up, .. } = self.unresolved.remove(at)?;
-        (!given_up).then_some(Completion { state, outcome, record_count, grant: Some(grant) })
+        (!given_up).then_some(Completion { state, outcome, record_count, grant })
     }
 
     /// It may be in the log: it is sent again until an answer proves it.
@@ -170,23 +177,87 @@ impl PartitionQueue {
         }
     }
 
-    fn rejected(&mut self, at: usize, code: ErrorCode, message: Option<Arc<str>>, settled: &mut Settled) {
+    fn rejected(
+        &mut self,
+        at: usize,
+        code: ErrorCode,
+        message: Option<Arc<str>>,
+        record_errors: &[(i32, Option<String>)],
+        settled: &mut Settled,
+    ) {
         let batch = &self.unresolved[at];
-        let outcome = if batch.ambiguous {
+        if batch.ambiguous {
             // This attempt wrote nothing, but the one before may have.
             self.bump_pending = true;
             self.recovering = true;
-            Outcome::Unknown(Unknown::Refused { code })
-        } else if code == ErrorCode::MESSAGE_TOO_LARGE {
-            let bytes = batch.sealed.as_ref().map_or(0, |sealed| sealed.bytes.len());
-            Outcome::NotSent(NotSent::TooLarge { bytes, records: batch.record_count })
-        } else {
-            Outcome::NotSent(NotSent::Rejected { code, message })
+            settled.completion = self.resolve(at, Outcome::Unknown(Unknown::Refused { code }));
+            return;
+        }
+        let bytes = batch.sealed.as_ref().map_or(0, |sealed| sealed.bytes.len());
+        let is_too_large = matches!(code, ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE);
+        let cut = match &batch.sealed {
+            // Nobody waits for its records any more.
+            Some(_) if batch.given_up => None,
+            Some(sealed) if is_too_large => Cut::in_two(sealed, &batch.state),
+            Some(sealed) => Cut::without(sealed, &batch.state, record_errors, code, message.as_ref()),
+            None => None,
         };
-        if !batch.ambiguous {
+        if let Some(cut) = cut {
+            if is_too_large {
+                self.learn_too_large(bytes);
+            }
+            self.replace(at, cut, settled);
+            return;
+        }
+        let cause = match code {
+            ErrorCode::MESSAGE_TOO_LARGE => NotSent::TooLarge { bytes },
+            code => NotSent::Rejected { code, message },
+        };
+        self.leave_gap(at);
+        settled.completion = self.resolve(at, Outcome::NotSent(cause));
+    }
+
+    /// Puts what is left of a batch that surely was not written in its place, to be sent before all behind it.
+    ///
+    /// The parts of a batch cut in two keep the sequences of their records, so what is behind them fits as it is. Where
+    /// records are left out the rest is renumbered: within the epoch if nothing is behind it, else the next epoch begins.
+    fn replace(&mut self, at: usize, cut: Cut, settled: &mut Settled) {
+        let is_renumbered = cut.refused > 0;
+        let is_last = at + 1 == self.unresolved.len();
+        if is_renumbered {
             self.leave_gap(at);
         }
-        settled.completion = self.resolve(at, outcome);
+        let Some(SentBatch { state, mut grant, deadline, mut stamp, last_error, .. }) =
+            self.unresolved.remove(at)
+        else {
+            return;
+        };
+        for (part, place) in cut.parts.into_iter().zip(at..) {
+            let record_count = u32::try_from(part.builder.record_count()).unwrap_or(u32::MAX);
+            let own_stamp = if is_renumbered && is_last { self.sequencer.stamp(record_count) } else { stamp };
+            stamp.base_sequence = sequence_after(stamp.base_sequence, record_count);
+            let own_grant =
+                grant.as_mut().and_then(|grant| grant.split(part.builder.len().min(grant.bytes())));
+            let id = self.new_id();
+            let batch = SentBatch {
+                id,
+                state: part.state,
+                grant: own_grant,
+                deadline,
+                stamp: own_stamp,
+                record_count,
+                sealed: None,
+                part: Some(part.builder),
+                phase: if is_renumbered && !is_last { Phase::Parked } else { Phase::Waiting },
+                ambiguous: false,
+                given_up: false,
+                last_error,
+            };
+            self.unresolved.insert(place, batch);
+            self.recovering = true;
+            settled.retried = true;
+        }
+        settled.moved = Some(Moved { state, runs: cut.runs, refused: cut.refused, grant });
     }
 
     fn out_of_sequence(&mut self, at: usize, code: ErrorCode, now: Instant, settled: &mut Settled) {
@@ -198,7 +269,7 @@ impl PartitionQueue {
             self.bump_pending = true;
             self.recovering = true;
             settled.completion = self.resolve(at, Outcome::Unknown(Unknown::Refused { code }));
-        } else if older_unresolved {
+        } else if older_unresolved && !self.bump_pending {
             // It comes before its time: the one before it decides.
             self.retry(now, settled);
         } else {

@@ -2,6 +2,7 @@
 
 use super::*;
 use craftwire::{
+    Compression,
     error::ErrorCode,
     mock::Api,
     producer::{NotSent, Unknown},
@@ -281,4 +282,101 @@ async fn f39_a_rejected_batch_fails_alone_and_says_why() {
         }
     }
     all_acked(&super::outcomes(send_all(&producer, 40..60).await).await);
+}
+
+/// A cluster with one topic of one partition, set up so.
+fn mock_with(setting: &str, value: &str) -> MockCluster {
+    let mock = MockCluster::builder().start_in_memory().unwrap();
+    mock.create_topic_with(TOPIC, 1, &[(setting, value)]).unwrap();
+    mock
+}
+
+#[tokio::test(start_paused = true)]
+async fn promise_8_batches_larger_than_the_topic_takes_are_cut_in_order() {
+    for size in [1_000, 3_000, 20_000] {
+        let mock = mock_with("max.message.bytes", &size.to_string());
+        let producer = producer_with(&mock, |builder| builder.compression(Compression::None)).await;
+        let mut all = BTreeMap::new();
+        for round in 0..4 {
+            let mut deliveries = send_all(&producer, round * 1_000..round * 1_000 + 500).await;
+            pass(3 * MS).await;
+            deliveries.extend(send_all(&producer, round * 1_000 + 500..round * 1_000 + 1_000).await);
+            all.extend(outcomes(deliveries).await);
+        }
+        check(&mock, &all);
+        all_acked(&all);
+        let records = mock.records(TOPIC, 0);
+        assert!(records.iter().all(|record| record.producer_epoch == 0), "sequences are kept");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn promise_8_a_record_too_large_for_the_topic_fails_alone() {
+    let mock = mock_with("max.message.bytes", "2000");
+    let producer = producer_with(&mock, |builder| builder.compression(Compression::None)).await;
+    let mut deliveries = Vec::new();
+    for n in 0..200 {
+        let value = format!("{n:0width$}", width = if n % 50 == 7 { 3_000 } else { 3 });
+        deliveries.push((n, producer.send(ProducerRecord::new(TOPIC, value)).await.unwrap()));
+    }
+    let outcomes = outcomes(deliveries).await;
+    check(&mock, &outcomes);
+    for (n, outcome) in &outcomes {
+        match outcome {
+            Ok(_) => assert_ne!(n % 50, 7),
+            Err(DeliveryError::NotSent(NotSent::TooLarge { bytes })) => {
+                assert_eq!(n % 50, 7);
+                assert!((3_000..3_100).contains(bytes), "{bytes}");
+            }
+            other => panic!("{n}: {other:?}"),
+        }
+    }
+    let metrics = producer.metrics();
+    assert_eq!((metrics.records_acked, metrics.records_not_sent, metrics.records), (196, 4, 200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn promise_8_records_that_the_broker_names_fail_alone() {
+    let mock = mock_with("cleanup.policy", "compact");
+    let producer = producer(&mock).await;
+    let is_bad = |n: u64| n % 40 == 3;
+    let mut deliveries = Vec::new();
+    for round in 0..20 {
+        for n in round * 20..round * 20 + 20 {
+            let record = ProducerRecord::new(TOPIC, n.to_string());
+            let record = if is_bad(n) { record } else { record.key("key") };
+            deliveries.push((n, producer.send(record).await.unwrap()));
+        }
+        pass(2 * MS).await;
+    }
+    producer.flush().await;
+    assert!(deliveries.iter().all(|(_, delivery)| delivery.outcome().is_some()), "flush waits for the parts");
+    let outcomes = outcomes(deliveries).await;
+    check(&mock, &outcomes);
+    for (n, outcome) in &outcomes {
+        match outcome {
+            Ok(_) => assert!(!is_bad(*n)),
+            Err(DeliveryError::NotSent(NotSent::RecordRejected { code, message })) => {
+                assert!(is_bad(*n));
+                assert_eq!(*code, ErrorCode::INVALID_RECORD);
+                assert!(message.is_some());
+            }
+            other => panic!("{n}: {other:?}"),
+        }
+    }
+    let metrics = producer.metrics();
+    assert_eq!((metrics.records_acked, metrics.records_not_sent, metrics.records), (390, 10, 400));
+    assert_eq!((metrics.loss_suspected, metrics.buffered_bytes), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn promise_8_a_report_counts_the_records_of_batches_that_were_taken_apart() {
+    let mock = mock_with("cleanup.policy", "compact");
+    let producer = producer(&mock).await;
+    for n in 0..10 {
+        let record = ProducerRecord::new(TOPIC, "x");
+        drop(producer.send(if n == 4 { record } else { record.key("key") }).await.unwrap());
+    }
+    let report = producer.close(10 * SECOND).await;
+    assert_eq!((report.acked, report.not_sent, report.unknown), (9, 1, 0));
 }

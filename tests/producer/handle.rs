@@ -105,10 +105,7 @@ async fn a_batch_larger_than_the_topic_allows_is_not_sent_and_says_so() {
     mock.create_topic_with("small", 1, &[("max.message.bytes", "2000")]).unwrap();
     let producer = producer(&mock).await;
     let refused = producer.send(ProducerRecord::new("small", noise(5_000))).await.unwrap().await;
-    assert!(
-        matches!(refused, Err(DeliveryError::NotSent(NotSent::TooLarge { records: 1, .. }))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(DeliveryError::NotSent(NotSent::TooLarge { .. }))), "{refused:?}");
     producer.send(ProducerRecord::new("small", noise(1_000))).await.unwrap().await.unwrap();
 }
 

@@ -69,6 +69,10 @@ impl Log {
         Ok(self.batches.len() - 1)
     }
 
+    pub(super) fn holds(&self, batch: &Sent) -> bool {
+        self.batches.iter().any(|logged| logged.stamp == batch.stamp && logged.ids == batch.ids)
+    }
+
     pub(super) fn commit(&mut self, up_to: usize) {
         for batch in self.batches.iter_mut().take(up_to + 1) {
             batch.committed = true;
@@ -153,6 +157,8 @@ pub(super) struct Said {
     pub(super) partition: u8,
     pub(super) code: i16,
     pub(super) base_offset: i64,
+    /// The record at fault.
+    pub(super) record_error: Option<u8>,
 }
 
 /// The frame of the answer, version 11.
@@ -170,7 +176,12 @@ pub(super) fn answer(said: &[Said], throttle_ms: i32) -> Bytes {
         frame.put_i64(said.base_offset);
         frame.put_i64(-1); // no log append time
         frame.put_i64(0); // the log's start
-        frame.put_u8(1); // no record errors
+        frame.put_u8(if said.record_error.is_some() { 2 } else { 1 });
+        if let Some(index) = said.record_error {
+            frame.put_i32(i32::from(index));
+            frame.put_u8(0); // no message
+            frame.put_u8(0); // the record error's tagged fields
+        }
         frame.put_u8(0); // no message
         frame.put_u8(0); // the partition's tagged fields
     }

@@ -48,4 +48,5 @@ pub(super) struct Totals {
     pub(super) bumps: u64,
     pub(super) duplicates: u64,
     pub(super) resends: u64,
+    pub(super) cuts: u64,
 }

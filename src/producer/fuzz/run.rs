@@ -99,6 +99,8 @@ pub(super) struct Run<'a> {
     stamps: HashMap<(usize, i64, i16, i32), Sent>,
     /// Batches whose stamp had been sent before.
     resends: u64,
+    /// Of them, those whose batch was cut.
+    cuts: u64,
 }
 
 impl<'a> Run<'a> {
@@ -153,6 +155,7 @@ impl<'a> Run<'a> {
             given_up: 0,
             stamps: HashMap::new(),
             resends: 0,
+            cuts: 0,
         };
         for p in 0..PARTITIONS {
             run.route(p, false);
@@ -215,7 +218,9 @@ impl<'a> Run<'a> {
     pub(super) fn come_to_rest(&mut self) {
         let requests_before = self.counters.snapshot(0).requests;
         for _ in 0..REST_ROUNDS {
-            if self.records.iter().all(|(_, batch, _)| batch.outcome().is_some()) && self.in_flight() == 0 {
+            if self.records.iter().all(|(_, batch, index)| batch.outcome_of(*index).is_some())
+                && self.in_flight() == 0
+            {
                 break;
             }
             for p in 0..PARTITIONS {
@@ -311,8 +316,19 @@ impl<'a> Run<'a> {
         if first.bytes != sent.bytes {
             let is_not_sent =
                 first.ids.iter().all(|id| matches!(self.outcome(*id), Some(Outcome::NotSent(_))));
-            assert!(is_not_sent, "{:?} was {:?} and is {:?}", sent.stamp, first.ids, sent.ids);
+            let is_part = sent.ids.iter().all(|id| first.ids.contains(id));
+            self.cuts += u64::from(is_part);
+            let is_free = !self.may_be_written(&first) && (is_not_sent || is_part);
+            assert!(is_free, "{:?} was {:?} and is {:?}", sent.stamp, first.ids, sent.ids);
         }
+    }
+
+    /// Whether a batch is in the log, or may come there.
+    fn may_be_written(&self, batch: &Sent) -> bool {
+        let is_it = |sent: &Sent| sent.partition == batch.partition && sent.bytes == batch.bytes;
+        self.logs[batch.partition].holds(batch)
+            || self.zombies.iter().any(|(_, batches)| batches.iter().any(is_it))
+            || self.brokers.iter().flat_map(|broker| &broker.requests).any(|(_, sent)| sent.iter().any(is_it))
     }
 
     /// A broker handles its next request. `fate` says what becomes of the whole.
@@ -334,13 +350,16 @@ impl<'a> Run<'a> {
     /// What a broker does with a batch, and says; nothing, if the answer leaves it out.
     fn handle(&mut self, b: usize, sent: &Sent, fate: u8) -> Option<Said> {
         let partition = u8::try_from(sent.partition).unwrap_or(u8::MAX);
-        let said = |code| Some(Said { partition, code, base_offset: -1 });
+        let said = |code| Some(Said { partition, code, base_offset: -1, record_error: None });
         let log = &mut self.logs[sent.partition];
         if log.leader != b {
             return said(6);
         }
         if let 0x80..0xa0 = fate {
-            return said(REFUSALS[usize::from(fate) % REFUSALS.len()]);
+            let code = REFUSALS[usize::from(fate) % REFUSALS.len()];
+            // INVALID_RECORD names the first record, or the second, which may not be there, or none.
+            let record_error = (code == 87).then(|| fate / 10 - 13).filter(|index| *index < 2);
+            return Some(Said { partition, code, base_offset: -1, record_error });
         }
         match (log.append(sent.stamp, &sent.ids), fate) {
             (Err(code), _) => said(code),
@@ -351,7 +370,10 @@ impl<'a> Run<'a> {
                 match fate {
                     // It has the batch already and does not know where.
                     0xc8..0xcc => said(46),
-                    _ => Some(Said { partition, code: 0, base_offset: log.base_offset(at) }),
+                    _ => {
+                        let base_offset = log.base_offset(at);
+                        Some(Said { partition, code: 0, base_offset, record_error: None })
+                    }
                 }
             }
         }
@@ -451,18 +473,21 @@ impl<'a> Run<'a> {
             bumps: self.logs.iter().map(|log| log.bumps).sum(),
             duplicates: self.logs.iter().map(|log| log.duplicates).sum(),
             resends: self.resends,
+            cuts: self.cuts,
             ..Totals::default()
         };
         let found: Vec<Vec<u64>> = self.logs.iter().map(Log::ids).collect();
         for (id, (p, batch, index)) in (0_u64..).zip(&self.records) {
-            assert!(batch.outcome().is_some(), "record {id} has no outcome: {:?}", self.slots[*p]);
+            let outcome = batch.outcome_of(*index);
+            assert!(outcome.is_some(), "record {id} has no outcome: {:?}", self.slots[*p]);
             let found = found[*p].iter().position(|logged| *logged == id);
-            match batch.outcome() {
+            let index = outcome.map_or(0, |(_, index)| index);
+            match outcome.map(|(outcome, _)| outcome) {
                 Some(Outcome::Acked { base_offset, .. }) => {
                     totals.acked += 1;
                     assert!(found.is_some(), "acked record {id} is lost");
                     if let Some(base) = base_offset {
-                        let expected = usize::try_from(base + i64::from(*index)).ok();
+                        let expected = usize::try_from(base + i64::from(index)).ok();
                         assert_eq!(found, expected, "record {id} is where it was said to be");
                     }
                 }
@@ -483,7 +508,8 @@ impl<'a> Run<'a> {
     }
 
     fn outcome(&self, id: u64) -> Option<&Outcome> {
-        self.records.get(usize::try_from(id).ok()?)?.1.outcome()
+        let (_, batch, index) = self.records.get(usize::try_from(id).ok()?)?;
+        batch.outcome_of(*index).map(|(outcome, _)| outcome)
     }
 
     fn in_flight(&self) -> usize {

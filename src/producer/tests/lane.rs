@@ -57,7 +57,12 @@ impl Rig {
     fn ok(&mut self, request: &Request) {
         let said: Vec<_> = batches_of(request)
             .iter()
-            .map(|(_, partition, _)| Said { partition: *partition, code: 0, base_offset: 0 })
+            .map(|(_, partition, _)| Said {
+                partition: *partition,
+                code: 0,
+                base_offset: 0,
+                record_error: None,
+            })
             .collect();
         self.answer(request, &said);
     }
@@ -167,10 +172,10 @@ fn answers_reach_their_partitions_in_any_order_and_missing_ones_leave_it_open() 
     let states: Vec<_> = (0..3).map(|partition| rig.append(partition, 0, 10)).collect();
     let request = rig.poll().unwrap();
     let said = [
-        Said { partition: 2, code: 0, base_offset: 22 },
-        Said { partition: 0, code: 0, base_offset: 20 },
-        Said { partition: 0, code: 0, base_offset: 99 },
-        Said { partition: 7, code: 0, base_offset: 77 },
+        Said { partition: 2, code: 0, base_offset: 22, record_error: None },
+        Said { partition: 0, code: 0, base_offset: 20, record_error: None },
+        Said { partition: 0, code: 0, base_offset: 99, record_error: None },
+        Said { partition: 7, code: 0, base_offset: 77, record_error: None },
     ];
     rig.answer(&request, &said);
     let acked = |base| Some(Outcome::Acked { base_offset: Some(base), log_append_time_ms: None });
@@ -230,7 +235,7 @@ fn a_retry_wakes_the_lane_when_its_wait_is_over() {
     let mut rig = Rig::new(1, settings());
     rig.append(0, 0, 10);
     let request = rig.poll().unwrap();
-    rig.answer(&request, &[Said { partition: 0, code: 6, base_offset: -1 }]);
+    rig.answer(&request, &[Said { partition: 0, code: 6, base_offset: -1, record_error: None }]);
     rig.now += 10 * MS;
     assert!(rig.poll().is_none());
     let at = rig.lane.poll_timeout().unwrap();
@@ -247,7 +252,7 @@ fn a_pause_that_the_broker_orders_is_kept() {
     let mut rig = Rig::new(2, settings());
     rig.append(0, 0, 10);
     let request = rig.poll().unwrap();
-    let frame = response(&[Said { partition: 0, code: 0, base_offset: 0 }], 500);
+    let frame = response(&[Said { partition: 0, code: 0, base_offset: 0, record_error: None }], 500);
     rig.lane.handle_response(request.token, frame, rig.now).unwrap();
     rig.append(0, 1, 10);
     let until = rig.now + 500 * MS;

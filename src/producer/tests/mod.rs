@@ -131,13 +131,18 @@ struct Said {
     partition: i32,
     code: i16,
     base_offset: i64,
+    /// The record at fault.
+    record_error: Option<i32>,
 }
 
 fn response(said: &[Said], throttle_ms: i32) -> Bytes {
     let partitions = said
         .iter()
         .map(|said| {
+            let record_error =
+                |index| produce_response::BatchIndexAndErrorMessage::default().with_batch_index(index);
             produce_response::PartitionProduceResponse::default()
+                .with_record_errors(said.record_error.map(record_error).into_iter().collect())
                 .with_index(said.partition)
                 .with_error_code(said.code)
                 .with_base_offset(said.base_offset)

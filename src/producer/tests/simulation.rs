@@ -22,6 +22,7 @@ fn nothing_acked_is_lost_doubled_or_out_of_order() {
     println!("{totals:?}");
     assert!(totals.acked > 10 * runs && totals.not_sent > runs && totals.unknown > runs, "{totals:?}");
     assert!(totals.bumps > runs / 4 && totals.duplicates > runs && totals.resends > runs, "{totals:?}");
+    assert!(totals.cuts > runs / 40, "{totals:?}");
 }
 
 const RUNS: u64 = 400;
@@ -106,6 +107,7 @@ impl AddAssign for Totals {
         self.bumps += run.bumps;
         self.duplicates += run.duplicates;
         self.resends += run.resends;
+        self.cuts += run.cuts;
     }
 }
 
