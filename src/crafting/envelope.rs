@@ -8,7 +8,7 @@ use std::ops::Deref;
 use uuid::Uuid;
 
 use super::{
-    json::{self, Node, ObjectWriter, ToJson},
+    json::{self, Node, ObjectWriter, Out, ToJson},
     names::{PayloadCompression, Priority},
     timestamp::Timestamp,
     values::{EventType, RetryCount, SizeBytes, Source, Ttl, Version},
@@ -147,29 +147,28 @@ impl Envelope {
     }
 
     /// Writes the whole event, fields in the contract's order.
-    pub(crate) fn write(
+    pub(crate) fn write<'o>(
         &self,
         event_type: &EventType,
-        write_data: impl Fn(&mut ObjectWriter<'_>),
-        out: &mut Vec<u8>,
-    ) {
-        let mut fields = ObjectWriter::new(out);
-        fields.field("event_id", &self.event_id);
-        fields.field("event_type", event_type.as_str());
-        fields.field("timestamp", &self.timestamp);
-        fields.field("version", &self.version);
-        fields.field("source", self.source.as_str());
-        fields.optional("correlation_id", self.correlation_id.as_ref());
-        fields.optional("session_id", self.session_id.as_ref());
-        fields.optional("player_id", self.player_id.as_ref());
-        fields.optional("game_id", self.game_id.as_ref());
-        fields.optional("trace_id", self.trace_id.as_ref());
-        fields.optional("tags", (!self.tags.is_empty()).then_some(&*self.tags));
-        fields.object("data", write_data);
-        if let Some(metadata) = &self.metadata {
-            fields.object("metadata", |fields| metadata.write(fields));
-        }
-        fields.end();
+        write_data: impl Fn(ObjectWriter<'_>) -> ObjectWriter<'_>,
+        out: Out<'o>,
+    ) -> Out<'o> {
+        out.object(|fields| {
+            fields
+                .field("event_id", &self.event_id)
+                .field("event_type", event_type)
+                .field("timestamp", &self.timestamp)
+                .field("version", &self.version)
+                .field("source", &self.source)
+                .optional("correlation_id", self.correlation_id.as_ref())
+                .optional("session_id", self.session_id.as_ref())
+                .optional("player_id", self.player_id.as_ref())
+                .optional("game_id", self.game_id.as_ref())
+                .optional("trace_id", self.trace_id.as_ref())
+                .optional("tags", (!self.tags.is_empty()).then_some(&*self.tags))
+                .object("data", write_data)
+                .optional("metadata", self.metadata.as_ref())
+        })
     }
 }
 
@@ -285,24 +284,33 @@ impl Metadata {
             size_bytes: fields.optional("size_bytes", json::integer)?,
         })
     }
+}
 
-    fn write(&self, fields: &mut ObjectWriter<'_>) {
-        fields.optional("priority", self.priority.map(Priority::as_str));
-        fields.optional("ttl", self.ttl.as_ref());
-        fields.optional("retry_count", self.retry_count.as_ref());
-        fields.optional("compression", self.compression.map(PayloadCompression::as_str));
-        fields.optional("size_bytes", self.size_bytes.as_ref());
+impl ToJson for Metadata {
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        out.object(|fields| {
+            fields
+                .optional("priority", self.priority.as_ref())
+                .optional("ttl", self.ttl.as_ref())
+                .optional("retry_count", self.retry_count.as_ref())
+                .optional("compression", self.compression.as_ref())
+                .optional("size_bytes", self.size_bytes.as_ref())
+        })
     }
 }
 
 impl ToJson for Version {
-    fn write(&self, out: &mut Vec<u8>) {
-        json::display(format_args!("\"{self}\""), out);
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        if *self == Self::CURRENT {
+            return out.put(b"\"1.0.0\"");
+        }
+        let out = self.minor.write(self.major.write(out.put(b"\"")).put(b"."));
+        self.patch.write(out.put(b".")).put(b"\"")
     }
 }
 
 impl ToJson for Ttl {
-    fn write(&self, out: &mut Vec<u8>) {
-        json::display(format_args!("\"{self}\""), out);
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        self.amount().write(out.put(b"\"")).put(&[self.letter(), b'"'])
     }
 }

@@ -37,7 +37,7 @@ pub(crate) mod sealed {
         /// `None`: no body of this kind has that type.
         fn read(event_type: &EventType, data: Node<'_, '_>) -> Option<Result<Self, Violation>>;
 
-        fn write(&self, fields: &mut ObjectWriter<'_>);
+        fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o>;
     }
 }
 
@@ -110,7 +110,7 @@ impl<B: Body> Event<B> {
 
     /// The event's JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut json = Vec::with_capacity(512);
+        let mut json = Vec::new();
         self.encode(&mut json);
         json
     }

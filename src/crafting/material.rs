@@ -5,7 +5,7 @@ use std::ops::Deref;
 use uuid::Uuid;
 
 use super::{
-    json::{self, Node, ObjectWriter, ToJson},
+    json::{self, Node, Out, ToJson},
     names::MaterialQuality,
     values::Quantity,
     violation::{InvalidValue, Rule, Violation},
@@ -47,12 +47,13 @@ impl Material {
 }
 
 impl ToJson for Material {
-    fn write(&self, out: &mut Vec<u8>) {
-        let mut fields = ObjectWriter::new(out);
-        fields.field("material_id", &self.material_id);
-        fields.field("quantity", &self.quantity);
-        fields.optional("quality", self.quality.map(MaterialQuality::as_str));
-        fields.end();
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        out.object(|fields| {
+            fields
+                .field("material_id", &self.material_id)
+                .field("quantity", &self.quantity)
+                .optional("quality", self.quality.as_ref())
+        })
     }
 }
 
@@ -170,11 +171,7 @@ impl Location {
 }
 
 impl ToJson for Location {
-    fn write(&self, out: &mut Vec<u8>) {
-        let mut fields = ObjectWriter::new(out);
-        fields.field("x", &self.x);
-        fields.field("y", &self.y);
-        fields.field("z", &self.z);
-        fields.end();
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        out.object(|fields| fields.field("x", &self.x).field("y", &self.y).field("z", &self.z))
     }
 }

@@ -4,7 +4,10 @@
 
 use std::{fmt, str::FromStr};
 
-use super::violation::{InvalidValue, Rule};
+use super::{
+    json::{Out, ToJson},
+    violation::{InvalidValue, Rule},
+};
 
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* })*) => {$(
@@ -34,6 +37,12 @@ macro_rules! names {
                     $($text => Some(Self::$variant),)*
                     _ => None,
                 }
+            }
+        }
+
+        impl ToJson for $name {
+            fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+                out.plain(self.as_str())
             }
         }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     event::{Body, sealed},
-    json::{self, Node, ObjectWriter, ToJson},
+    json::{self, Node, ObjectWriter, Out, ToJson},
     names::Named,
     topic::Topic,
     values::{EventType, Percent, QualityScore, Seconds},
@@ -138,19 +138,20 @@ impl sealed::Data for ProgressUpdate {
         (event_type.as_str() == "crafting.progress.update").then(|| read(data))
     }
 
-    fn write(&self, fields: &mut ObjectWriter<'_>) {
-        fields.field("session_id", &self.session_id);
-        fields.optional("player_id", self.player_id.as_ref());
-        fields.field("progress_percent", &self.progress);
-        fields.field("status", self.status.as_str());
-        fields.optional("elapsed_seconds", self.elapsed.as_ref());
-        fields.optional("remaining_seconds", self.remaining.as_ref());
-        fields.optional("current_step", self.current_step.as_ref());
-        fields.optional("step_progress", self.step_progress.as_ref());
-        fields.optional("steps", self.steps.as_ref());
-        fields.optional("current_quality", self.current_quality.as_ref());
-        fields.optional("target_quality", self.target_quality.as_ref());
-        fields.optional("failure_reason", self.status.failure_reason());
+    fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o> {
+        fields
+            .field("session_id", &self.session_id)
+            .optional("player_id", self.player_id.as_ref())
+            .field("progress_percent", &self.progress)
+            .field("status", &self.status)
+            .optional("elapsed_seconds", self.elapsed.as_ref())
+            .optional("remaining_seconds", self.remaining.as_ref())
+            .optional("current_step", self.current_step.as_ref())
+            .optional("step_progress", self.step_progress.as_ref())
+            .optional("steps", self.steps.as_ref())
+            .optional("current_quality", self.current_quality.as_ref())
+            .optional("target_quality", self.target_quality.as_ref())
+            .optional("failure_reason", self.status.failure_reason())
     }
 }
 
@@ -242,6 +243,12 @@ impl Status {
     }
 }
 
+impl ToJson for Status {
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        out.plain(self.as_str())
+    }
+}
+
 /// One step of a recipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -297,14 +304,15 @@ impl Step {
 }
 
 impl ToJson for Step {
-    fn write(&self, out: &mut Vec<u8>) {
-        let mut fields = ObjectWriter::new(out);
-        fields.field("step_id", &self.step_id);
-        fields.field("step_name", &self.step_name);
-        fields.field("completed", &self.completed);
-        fields.field("progress", &self.progress);
-        fields.optional("status_message", self.status_message.as_ref());
-        fields.end();
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        out.object(|fields| {
+            fields
+                .field("step_id", &self.step_id)
+                .field("step_name", &self.step_name)
+                .field("completed", &self.completed)
+                .field("progress", &self.progress)
+                .optional("status_message", self.status_message.as_ref())
+        })
     }
 }
 

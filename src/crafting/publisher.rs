@@ -6,8 +6,9 @@
 
 use super::{
     Names,
-    codec::{Parsed, parse},
+    codec::{self, Parsed, parse},
     event::{Body, Event, EventDraft},
+    json::{self, UUID_BYTES},
     progress::ProgressUpdate,
     publish_error::{OfferCause, OfferError, PublishError, PublisherError},
     session::SessionEvent,
@@ -352,14 +353,19 @@ impl Publisher {
 /// What stands beside the JSON in a record.
 struct Head {
     event_id: Uuid,
-    event_id_text: [u8; ID_BYTES],
-    key: [u8; ID_BYTES],
+    event_id_text: [u8; UUID_BYTES],
+    key: [u8; UUID_BYTES],
     event_type: EventType,
 }
 
 impl Head {
     fn new(event_id: Uuid, session_id: Uuid, event_type: EventType) -> Self {
-        Self { event_id, event_id_text: lower_case(event_id), key: lower_case(session_id), event_type }
+        Self {
+            event_id,
+            event_id_text: json::uuid_text(event_id),
+            key: json::uuid_text(session_id),
+            event_type,
+        }
     }
 
     fn of_event<B: Body>(event: &Event<B>) -> Self {
@@ -385,12 +391,6 @@ impl Head {
     }
 }
 
-fn lower_case(id: Uuid) -> [u8; ID_BYTES] {
-    let mut text = [0; ID_BYTES];
-    id.hyphenated().encode_lower(&mut text);
-    text
-}
-
 impl TopicLane {
     async fn start(topic: Topic, builder: ProducerBuilder, names: &Names) -> Result<Self, PublisherError> {
         let producer = builder.build().await.map_err(|source| PublisherError::Start { topic, source })?;
@@ -403,15 +403,16 @@ impl TopicLane {
 
     /// Encodes into memory that each thread keeps, and copies from there into the batch.
     fn try_send<B: Body>(&self, event: &Event<B>) -> Result<Receipt, OfferCause> {
-        SCRATCH.with_borrow_mut(|json| {
-            json.clear();
-            event.encode(json);
+        SCRATCH.with_borrow_mut(|scratch| {
+            let json = json::write_into(scratch, |out| codec::write(event, out));
             let head = Head::of_event(event);
             let headers = head.headers();
             let record = self.record(&head, json, &headers).map_err(OfferCause::Invalid)?;
             let delivery =
                 self.producer.try_send_parts(&self.handle, None, &record).map_err(OfferCause::Send)?;
-            json.shrink_to(SCRATCH_BYTES_KEPT);
+            if scratch.len() > SCRATCH_BYTES_KEPT {
+                *scratch = Vec::new();
+            }
             Ok(Receipt { event_id: head.event_id, topic: self.topic, delivery })
         })
     }
@@ -441,7 +442,7 @@ impl TopicLane {
         headers: &'a [(&'static str, Option<&'a [u8]>); 3],
     ) -> Result<RecordParts<'a>, Violation> {
         let lens = headers.map(|(key, value)| (key.len(), value.unwrap_or_default().len()));
-        self.topic.check_size(ID_BYTES, json.len(), &lens)?;
+        self.topic.check_size(UUID_BYTES, json.len(), &lens)?;
         Ok(RecordParts { key: Some(&head.key), value: Some(json), headers, timestamp_ms: wall_clock_ms() })
     }
 }
@@ -452,5 +453,3 @@ thread_local! {
 
 /// A thread keeps this much of its scratch memory; one large event does not hold more for good.
 const SCRATCH_BYTES_KEPT: usize = 64 * 1024;
-/// The text of a UUID.
-const ID_BYTES: usize = 36;

@@ -79,7 +79,7 @@ impl sealed::Data for SessionEvent {
         })
     }
 
-    fn write(&self, fields: &mut ObjectWriter<'_>) {
+    fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o> {
         match self {
             Self::Start(start) => start.write(fields),
             Self::Complete(complete) => complete.write(fields),
@@ -224,15 +224,16 @@ impl SessionStart {
         })
     }
 
-    fn write(&self, fields: &mut ObjectWriter<'_>) {
-        fields.field("session_id", &self.session_id);
-        fields.field("recipe_id", &self.recipe_id);
-        fields.field("player_id", &self.player_id);
-        fields.optional("materials", self.materials.as_deref());
-        fields.optional("estimated_duration_seconds", self.estimated_duration.as_ref());
-        fields.optional("workstation_id", self.workstation_id.as_ref());
-        fields.optional("location", self.location.as_ref());
-        fields.optional("zone_id", self.zone_id.as_ref());
+    fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o> {
+        fields
+            .field("session_id", &self.session_id)
+            .field("recipe_id", &self.recipe_id)
+            .field("player_id", &self.player_id)
+            .optional("materials", self.materials.as_deref())
+            .optional("estimated_duration_seconds", self.estimated_duration.as_ref())
+            .optional("workstation_id", self.workstation_id.as_ref())
+            .optional("location", self.location.as_ref())
+            .optional("zone_id", self.zone_id.as_ref())
     }
 }
 
@@ -310,13 +311,14 @@ impl SessionComplete {
         })
     }
 
-    fn write(&self, fields: &mut ObjectWriter<'_>) {
-        fields.field("session_id", &self.session_id);
-        fields.field("result_item_id", &self.result_item_id);
-        fields.field("duration_seconds", &self.duration);
-        fields.optional("quality", self.quality.map(Quality::as_str));
-        fields.optional("experience_gained", self.experience_gained.as_ref());
-        fields.optional("materials_used", self.materials_used.as_ref());
+    fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o> {
+        fields
+            .field("session_id", &self.session_id)
+            .field("result_item_id", &self.result_item_id)
+            .field("duration_seconds", &self.duration)
+            .optional("quality", self.quality.as_ref())
+            .optional("experience_gained", self.experience_gained.as_ref())
+            .optional("materials_used", self.materials_used.as_ref())
     }
 }
 
@@ -370,11 +372,12 @@ impl SessionFail {
         })
     }
 
-    fn write(&self, fields: &mut ObjectWriter<'_>) {
-        fields.field("session_id", &self.session_id);
-        fields.field("failure_reason", self.failure_reason.as_str());
-        fields.optional("duration_seconds", self.duration.as_ref());
-        fields.optional("materials_lost", self.materials_lost.as_ref());
+    fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o> {
+        fields
+            .field("session_id", &self.session_id)
+            .field("failure_reason", &self.failure_reason)
+            .optional("duration_seconds", self.duration.as_ref())
+            .optional("materials_lost", self.materials_lost.as_ref())
     }
 }
 
@@ -428,11 +431,12 @@ impl SessionCancel {
         })
     }
 
-    fn write(&self, fields: &mut ObjectWriter<'_>) {
-        fields.field("session_id", &self.session_id);
-        fields.field("cancel_reason", self.cancel_reason.as_str());
-        fields.optional("duration_seconds", self.duration.as_ref());
-        fields.optional("materials_returned", self.materials_returned.as_ref());
+    fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o> {
+        fields
+            .field("session_id", &self.session_id)
+            .field("cancel_reason", &self.cancel_reason)
+            .optional("duration_seconds", self.duration.as_ref())
+            .optional("materials_returned", self.materials_returned.as_ref())
     }
 }
 
@@ -470,10 +474,11 @@ impl SessionPause {
         })
     }
 
-    fn write(&self, fields: &mut ObjectWriter<'_>) {
-        fields.field("session_id", &self.session_id);
-        fields.field("pause_reason", self.pause_reason.as_str());
-        fields.optional("pause_time", self.pause_time.as_ref());
+    fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o> {
+        fields
+            .field("session_id", &self.session_id)
+            .field("pause_reason", &self.pause_reason)
+            .optional("pause_time", self.pause_time.as_ref())
     }
 }
 
@@ -518,9 +523,10 @@ impl SessionResume {
         })
     }
 
-    fn write(&self, fields: &mut ObjectWriter<'_>) {
-        fields.field("session_id", &self.session_id);
-        fields.optional("resume_time", self.resume_time.as_ref());
-        fields.optional("remaining_duration_seconds", self.remaining_duration.as_ref());
+    fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o> {
+        fields
+            .field("session_id", &self.session_id)
+            .optional("resume_time", self.resume_time.as_ref())
+            .optional("remaining_duration_seconds", self.remaining_duration.as_ref())
     }
 }

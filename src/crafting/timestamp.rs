@@ -15,6 +15,8 @@ use super::violation::{InvalidValue, Rule};
 
 const UNIX_EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 const NANOS_PER_MILLI: i32 = 1_000_000;
+/// `2026-01-15T09:30:00.123456789Z`
+const TEXT_BYTES_MAX: usize = 30;
 
 /// A point in time, to the nanosecond, in the years 0 to 9999.
 ///
@@ -66,32 +68,34 @@ impl Timestamp {
         }
     }
 
-    /// Appends the RFC 3339 text.
-    pub(crate) fn write(self, out: &mut Vec<u8>) {
+    /// The RFC 3339 text, and how many of its bytes count.
+    pub(crate) fn text(self) -> ([u8; TEXT_BYTES_MAX], usize) {
         let Self(time) = self;
-        digits::<4>(out, i32::from(time.year()));
-        for (separator, number) in [
-            (b'-', time.month()),
-            (b'-', time.day()),
-            (b'T', time.hour()),
-            (b':', time.minute()),
-            (b':', time.second()),
-        ] {
-            out.push(separator);
-            digits::<2>(out, i32::from(number));
+        let mut text = *b"0000-00-00T00:00:00.000000000Z";
+        let nanos = time.subsec_nanosecond().unsigned_abs();
+        let year = u32::from(time.year().unsigned_abs());
+        put_pair(&mut text, 0, year / 100);
+        put_pair(&mut text, 2, year % 100);
+        for (at, number) in
+            [(5, time.month()), (8, time.day()), (11, time.hour()), (14, time.minute()), (17, time.second())]
+        {
+            put_pair(&mut text, at, number.unsigned_abs().into());
         }
-        let nanos = time.subsec_nanosecond();
-        if nanos != 0 {
-            out.push(b'.');
-            if nanos % 1_000_000 == 0 {
-                digits::<3>(out, nanos / 1_000_000);
-            } else if nanos % 1_000 == 0 {
-                digits::<6>(out, nanos / 1_000);
-            } else {
-                digits::<9>(out, nanos);
+        let (millis, micros) = (nanos / 1_000_000, nanos / 1_000);
+        let end = match nanos {
+            0 => 19,
+            _ if millis * 1_000_000 == nanos => 23,
+            _ if micros * 1_000 == nanos => 26,
+            _ => 29,
+        };
+        for (at, three) in [(20, millis), (23, micros % 1_000), (26, nanos % 1_000)] {
+            if at < end {
+                text[at] = b'0' + (three / 100).to_le_bytes()[0];
+                put_pair(&mut text, at + 1, three % 100);
             }
         }
-        out.push(b'Z');
+        text[end] = b'Z';
+        (text, end + 1)
     }
 
     fn since_unix(self) -> SignedDuration {
@@ -132,9 +136,8 @@ impl TryFrom<SystemTime> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = Vec::with_capacity(30);
-        self.write(&mut text);
-        f.write_str(&String::from_utf8_lossy(&text))
+        let (text, len) = self.text();
+        f.write_str(&String::from_utf8_lossy(&text[..len]))
     }
 }
 
@@ -202,14 +205,10 @@ fn number(digits: &[u8]) -> Option<u32> {
         .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0')))
 }
 
-/// Appends the last `N` decimal digits of a number that is not negative.
-fn digits<const N: usize>(out: &mut Vec<u8>, mut number: i32) {
-    let mut text = [b'0'; N];
-    for digit in text.iter_mut().rev() {
-        *digit += u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-    }
-    out.extend_from_slice(&text);
+/// Writes a number below 100 as two digits.
+fn put_pair(text: &mut [u8; TEXT_BYTES_MAX], at: usize, number: u32) {
+    text[at] = b'0' + (number / 10).to_le_bytes()[0];
+    text[at + 1] = b'0' + (number % 10).to_le_bytes()[0];
 }
 
 #[cfg(test)]

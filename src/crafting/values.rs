@@ -6,7 +6,7 @@
 use std::{borrow::Cow, fmt, num::IntErrorKind, str::FromStr, sync::Arc, time::Duration};
 
 use super::{
-    json::ToJson,
+    json::{Out, ToJson},
     violation::{InvalidValue, Rule},
 };
 
@@ -60,8 +60,8 @@ macro_rules! integers {
         }
 
         impl ToJson for $name {
-            fn write(&self, out: &mut Vec<u8>) {
-                u64::from(*self).write(out);
+            fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+                u64::from(*self).write(out)
             }
         }
 
@@ -243,6 +243,12 @@ macro_rules! as_text {
                 f.write_str(self.as_str())
             }
         }
+
+        impl ToJson for $name {
+            fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+                out.plain(self.as_str())
+            }
+        }
     )*};
 }
 
@@ -359,6 +365,20 @@ impl Ttl {
         };
         Duration::from_secs(self.amount.saturating_mul(seconds))
     }
+
+    pub(crate) const fn amount(self) -> u64 {
+        self.amount
+    }
+
+    /// The unit as it is written.
+    pub(crate) const fn letter(self) -> u8 {
+        match self.unit {
+            TtlUnit::Days => b'd',
+            TtlUnit::Hours => b'h',
+            TtlUnit::Minutes => b'm',
+            TtlUnit::Seconds => b's',
+        }
+    }
 }
 
 impl FromStr for Ttl {
@@ -387,13 +407,7 @@ impl FromStr for Ttl {
 
 impl fmt::Display for Ttl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = match self.unit {
-            TtlUnit::Days => 'd',
-            TtlUnit::Hours => 'h',
-            TtlUnit::Minutes => 'm',
-            TtlUnit::Seconds => 's',
-        };
-        write!(f, "{}{unit}", self.amount)
+        write!(f, "{}{}", self.amount, char::from(self.letter()))
     }
 }
 

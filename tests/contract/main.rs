@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // the helpers of tests are tests too
 
 mod arbitrary;
+mod reference;
 mod rules;
 mod samples;
 

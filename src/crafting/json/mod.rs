@@ -1,6 +1,6 @@
 //! JSON of events, in and out.
 //!
-//! What is absent: a tree of values. Reading goes by the text, writing appends to it.
+//! What is absent: a tree of values. Reading goes by the text, writing goes straight into memory.
 
 mod read;
 mod write;
@@ -8,4 +8,4 @@ mod write;
 pub(crate) use read::{
     ABSENT, Node, boolean, bounded_list, integer, list, number, object, one_of, parsed, string, uuid,
 };
-pub(crate) use write::{ObjectWriter, ToJson, display};
+pub(crate) use write::{ObjectWriter, Out, ToJson, UUID_BYTES, append, uuid_text, write_into};

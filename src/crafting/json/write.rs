@@ -1,164 +1,323 @@
-//! Writing, which cannot fail: the types hold nothing that JSON cannot say.
-
-use std::{fmt, io::Write};
+//! Writing into memory at hand.
+//!
+//! It can fail in one way: there is too little memory. What does not fit is left out, and so is all that would follow,
+//! which [`Out::is_full`] tells at the end. The types hold nothing that JSON cannot say.
+//!
+//! Places and writers go by value, and what is small is inlined: where the next byte goes then stays in registers.
+#![allow(clippy::inline_always, reason = "a call for each field costs more than the field")]
 
 use uuid::Uuid;
 
 use crate::crafting::timestamp::Timestamp;
 
-/// Writes one JSON object, field by field; absent optionals are left out.
+/// The bytes of a UUID's text.
+pub(crate) const UUID_BYTES: usize = 36;
+
+/// Memory that is written from its start; this is what is left of it.
 #[derive(Debug)]
-pub struct ObjectWriter<'o> {
-    out: &'o mut Vec<u8>,
-    separator: u8,
+pub(crate) struct Out<'o>(&'o mut [u8]);
+
+impl<'o> Out<'o> {
+    /// The bytes left.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Something may not have fit: a byte to spare would prove that all did.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Text that is JSON as it stands.
+    #[inline(always)]
+    pub(crate) fn put(self, bytes: &[u8]) -> Self {
+        self.fill(bytes.len(), |to| to.copy_from_slice(bytes))
+    }
+
+    /// A string that has nothing to escape.
+    #[inline(always)]
+    pub(crate) fn plain(self, text: &str) -> Self {
+        self.fill(text.len() + 2, |to| {
+            if let [open, inside @ .., close] = to {
+                (*open, *close) = (b'"', b'"');
+                inside.copy_from_slice(text.as_bytes());
+            }
+        })
+    }
+
+    /// An object: each field is written with a comma before it, and the brace takes the first one's place.
+    #[inline(always)]
+    pub(crate) fn object(self, write: impl FnOnce(ObjectWriter<'_>) -> ObjectWriter<'_>) -> Self {
+        let Self(memory) = self;
+        let left = write(ObjectWriter(Out(&mut *memory))).0.len();
+        let Some((fields, rest)) = memory.split_at_mut_checked(memory.len() - left) else {
+            return Self::full();
+        };
+        match fields.first_mut() {
+            Some(comma) => *comma = b'{',
+            None => return Self(rest).put(b"{}"),
+        }
+        Self(rest).put(b"}")
+    }
+
+    #[inline(always)]
+    fn fill(self, len: usize, write: impl FnOnce(&mut [u8])) -> Self {
+        match self.0.split_at_mut_checked(len) {
+            Some((to, rest)) => {
+                write(to);
+                Self(rest)
+            }
+            None => Self::full(),
+        }
+    }
+
+    fn full() -> Self {
+        Self(&mut [])
+    }
+}
+
+/// Writes into memory that is kept for the next time, and grows it where it is too small.
+pub(crate) fn write_into(memory: &mut Vec<u8>, write: impl Fn(Out<'_>) -> Out<'_>) -> &[u8] {
+    loop {
+        if let Some(len) = written(memory, &write) {
+            return &memory[..len];
+        }
+        memory.resize(larger(memory.len()), 0);
+    }
+}
+
+/// Writes after what is in `out` already.
+pub(crate) fn append(out: &mut Vec<u8>, write: impl Fn(Out<'_>) -> Out<'_>) {
+    let start = out.len();
+    let mut room = larger(0);
+    loop {
+        out.resize(start + room, 0);
+        if let Some(len) = written(&mut out[start..], &write) {
+            return out.truncate(start + len);
+        }
+        room = larger(room);
+    }
+}
+
+/// How much was written, if all of it fits for certain.
+fn written(memory: &mut [u8], write: impl Fn(Out<'_>) -> Out<'_>) -> Option<usize> {
+    let len = memory.len();
+    let left = write(Out(memory));
+    (!left.is_full()).then(|| len - left.len())
+}
+
+/// Room for any usual event, or else four times what was not enough.
+const fn larger(bytes: usize) -> usize {
+    if bytes == 0 { 1024 } else { bytes * 4 }
+}
+
+/// The fields of one JSON object; absent optionals are left out.
+#[derive(Debug)]
+#[must_use = "it holds the place of the next field"]
+pub struct ObjectWriter<'o>(Out<'o>);
+
+impl ObjectWriter<'_> {
+    #[inline(always)]
+    pub(crate) fn field(self, name: &'static str, value: &(impl ToJson + ?Sized)) -> Self {
+        Self(value.write(self.name(name)))
+    }
+
+    #[inline(always)]
+    pub(crate) fn optional(self, name: &'static str, value: Option<&(impl ToJson + ?Sized)>) -> Self {
+        match value {
+            Some(value) => self.field(name, value),
+            None => self,
+        }
+    }
 }
 
 impl<'o> ObjectWriter<'o> {
-    pub(crate) const fn new(out: &'o mut Vec<u8>) -> Self {
-        Self { out, separator: b'{' }
+    #[inline(always)]
+    pub(crate) fn object(
+        self,
+        name: &'static str,
+        write: impl FnOnce(ObjectWriter<'_>) -> ObjectWriter<'_>,
+    ) -> Self {
+        Self(self.name(name).object(write))
     }
 
-    pub(crate) fn field(&mut self, name: &'static str, value: &(impl ToJson + ?Sized)) {
-        self.name(name);
-        value.write(self.out);
-    }
-
-    pub(crate) fn optional(&mut self, name: &'static str, value: Option<&(impl ToJson + ?Sized)>) {
-        if let Some(value) = value {
-            self.field(name, value);
-        }
-    }
-
-    pub(crate) fn object(&mut self, name: &'static str, write: impl FnOnce(&mut ObjectWriter<'_>)) {
-        self.name(name);
-        let mut fields = ObjectWriter::new(self.out);
-        write(&mut fields);
-        fields.end();
-    }
-
-    pub(crate) fn end(self) {
-        if self.separator == b'{' {
-            self.out.push(b'{');
-        }
-        self.out.push(b'}');
-    }
-
-    fn name(&mut self, name: &'static str) {
-        self.out.extend_from_slice(&[self.separator, b'"']);
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
-        self.separator = b',';
+    #[inline(always)]
+    fn name(self, name: &'static str) -> Out<'o> {
+        self.0.fill(name.len() + 4, |to| {
+            if let [comma, open, inside @ .., close, colon] = to {
+                (*comma, *open, *close, *colon) = (b',', b'"', b'"', b':');
+                inside.copy_from_slice(name.as_bytes());
+            }
+        })
     }
 }
 
 /// A value that can be written as JSON, always.
 pub(crate) trait ToJson {
-    fn write(&self, out: &mut Vec<u8>);
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o>;
 }
 
 impl ToJson for str {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.push(b'"');
-        let mut plain = 0;
-        for (index, byte) in self.bytes().enumerate() {
-            let escape: &[u8] = match byte {
-                b'"' => b"\\\"",
-                b'\\' => b"\\\\",
-                b'\n' => b"\\n",
-                b'\r' => b"\\r",
-                b'\t' => b"\\t",
-                0..0x20 => &control(byte),
-                _ => continue,
-            };
-            out.extend_from_slice(&self.as_bytes()[plain..index]);
-            out.extend_from_slice(escape);
-            plain = index + 1;
-        }
-        out.extend_from_slice(&self.as_bytes()[plain..]);
-        out.push(b'"');
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        if is_plain(self.as_bytes()) { out.plain(self) } else { escaped(self, out.put(b"\"")).put(b"\"") }
     }
 }
 
 impl ToJson for String {
-    fn write(&self, out: &mut Vec<u8>) {
-        self.as_str().write(out);
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        self.as_str().write(out)
     }
 }
 
 impl ToJson for Uuid {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.push(b'"');
-        let mut text = Self::encode_buffer();
-        out.extend_from_slice(self.hyphenated().encode_lower(&mut text).as_bytes());
-        out.push(b'"');
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        let mut quoted = [b'"'; UUID_BYTES + 2];
+        quoted[1..=UUID_BYTES].copy_from_slice(&uuid_text(*self));
+        out.put(&quoted)
     }
 }
 
 impl ToJson for Timestamp {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.push(b'"');
-        Self::write(*self, out);
-        out.push(b'"');
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        // Known lengths are copied without a call: the publish clock has milliseconds.
+        let (text, len) = self.text();
+        let out = out.put(b"\"");
+        match len {
+            24 => out.put(&text[..24]),
+            _ => out.put(&text[..len]),
+        }
+        .put(b"\"")
     }
 }
 
 impl ToJson for bool {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(if *self { b"true" } else { b"false" });
+    #[inline(always)]
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        if *self { out.put(b"true") } else { out.put(b"false") }
     }
 }
 
 impl ToJson for u64 {
-    fn write(&self, out: &mut Vec<u8>) {
-        let mut digits = [0; 20];
-        let mut start = digits.len();
-        let mut rest = *self;
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-            start -= 1;
-            if rest == 0 {
-                break;
-            }
+    /// Most numbers are short, and copying a length that is known is the cheapest.
+    #[inline]
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        match self {
+            0..10 => out.put(&[digit(*self)]),
+            10..100 => out.put(&[digit(self / 10), digit(self % 10)]),
+            100..1000 => out.put(&[digit(self / 100), digit(self / 10 % 10), digit(self % 10)]),
+            _ => long_number(*self, out),
         }
-        out.extend_from_slice(&digits[start..]);
     }
 }
 
 impl ToJson for f64 {
     /// The shortest text that reads back as the same number. The types admit finite numbers only.
-    fn write(&self, out: &mut Vec<u8>) {
-        display(format_args!("{self:?}"), out);
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        let mut rest = out.0;
+        match serde_json::to_writer(&mut rest, self) {
+            Ok(()) => Out(rest),
+            Err(_) => Out::full(),
+        }
     }
 }
 
 impl<T: ToJson> ToJson for [T] {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.push(b'[');
-        for (index, item) in self.iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            item.write(out);
-        }
-        out.push(b']');
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        let Some((first, rest)) = self.split_first() else { return out.put(b"[]") };
+        let out = rest.iter().fold(first.write(out.put(b"[")), |out, item| item.write(out.put(b",")));
+        out.put(b"]")
     }
 }
 
 impl<T: ToJson> ToJson for Vec<T> {
-    fn write(&self, out: &mut Vec<u8>) {
-        self.as_slice().write(out);
+    fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        self.as_slice().write(out)
     }
 }
 
-/// Appends what a `Display` prints: growing a vector never fails.
-pub(crate) fn display(text: fmt::Arguments<'_>, out: &mut Vec<u8>) {
-    let _ = out.write_fmt(text);
+/// A UUID's hyphenated text in lower case.
+#[inline]
+pub(crate) fn uuid_text(id: Uuid) -> [u8; UUID_BYTES] {
+    // Plain loops over whole arrays, which the compiler turns into a few wide instructions.
+    let mut nibbles = [[0; 2]; 16];
+    for (pair, byte) in nibbles.iter_mut().zip(id.as_bytes()) {
+        *pair = [byte >> 4, byte & 15];
+    }
+    let digits = nibbles.as_flattened().iter();
+    let mut hex = [0; 32];
+    for (to, nibble) in hex.iter_mut().zip(digits) {
+        *to = nibble + if *nibble < 10 { b'0' } else { b'a' - 10 };
+    }
+    let mut text = [b'-'; UUID_BYTES];
+    text[..8].copy_from_slice(&hex[..8]);
+    text[9..13].copy_from_slice(&hex[8..12]);
+    text[14..18].copy_from_slice(&hex[12..16]);
+    text[19..23].copy_from_slice(&hex[16..20]);
+    text[24..].copy_from_slice(&hex[20..]);
+    text
 }
 
-fn control(byte: u8) -> [u8; 6] {
+/// Whether nothing in the text is to be escaped.
+#[inline]
+fn is_plain(text: &[u8]) -> bool {
+    let (words, tail) = text.as_chunks::<8>();
+    let mut last = [b' '; 8];
+    last[..tail.len()].copy_from_slice(tail);
+    words.iter().chain([&last]).all(|word| !has_special(u64::from_le_bytes(*word)))
+}
+
+/// Whether one of eight bytes is a quote, a backslash or a control character.
+const fn has_special(word: u64) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // A byte's high bit shows that it is less than the one subtracted. A borrow reaches only bytes above one that is.
+    const fn less(word: u64, than: u8) -> u64 {
+        word.wrapping_sub(EACH * than as u64) & !word
+    }
+    let control = less(word, 0x20);
+    let quote = less(word ^ (EACH * b'"' as u64), 1);
+    let backslash = less(word ^ (EACH * b'\\' as u64), 1);
+    (control | quote | backslash) & (EACH * 0x80) != 0
+}
+
+fn escaped<'o>(text: &str, mut out: Out<'o>) -> Out<'o> {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')) {
+        out = out.put(&rest[..at]);
+        out = match rest[at] {
+            b'\n' => out.put(b"\\n"),
+            b'\r' => out.put(b"\\r"),
+            b'\t' => out.put(b"\\t"),
+            control @ 0..0x20 => out.put(&unicode_escape(control)),
+            byte => out.put(&[b'\\', byte]),
+        };
+        rest = &rest[at + 1..];
+    }
+    out.put(rest)
+}
+
+fn unicode_escape(control: u8) -> [u8; 6] {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    [b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), HEX[usize::from(byte & 15)]]
+    [b'\\', b'u', b'0', b'0', b'0' + (control >> 4), HEX[usize::from(control & 15)]]
+}
+
+fn long_number(mut number: u64, out: Out<'_>) -> Out<'_> {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    while let Some(before) = start.checked_sub(1) {
+        start = before;
+        digits[start] = digit(number % 10);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.put(&digits[start..])
+}
+
+/// The last decimal digit of a number below ten.
+#[inline(always)]
+const fn digit(number: u64) -> u8 {
+    b'0' + number.to_le_bytes()[0]
 }
 
 #[cfg(test)]
@@ -168,29 +327,83 @@ mod tests {
     use super::*;
     use crate::crafting::json::read::{Node, number, string};
 
-    fn written(value: &(impl ToJson + ?Sized)) -> String {
-        let mut out = Vec::new();
-        value.write(&mut out);
-        String::from_utf8(out).unwrap()
+    fn text_of(value: &(impl ToJson + ?Sized)) -> String {
+        let mut out = b"before ".to_vec();
+        append(&mut out, |out| value.write(out));
+        String::from_utf8(out).unwrap().strip_prefix("before ").unwrap().to_owned()
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_and_told() {
+        let write = |memory: &mut [u8]| {
+            let out = Out(memory).object(|fields| {
+                fields.field("text", "a\tb").field("id", &Uuid::nil()).field("n", &1234).field("f", &0.5)
+            });
+            out.len()
+        };
+        let mut memory = [0; 128];
+        let len = memory.len() - write(&mut memory);
+        let text = r#"{"text":"a\tb","id":"00000000-0000-0000-0000-000000000000","n":1234,"f":0.5}"#;
+        assert_eq!(std::str::from_utf8(&memory[..len]).unwrap(), text);
+        for len in 0..=len {
+            assert_eq!(write(&mut memory[..len]), 0, "{len} bytes are too few, or just enough");
+        }
+        assert_eq!(write(&mut memory[..=len]), 1);
+    }
+
+    #[test]
+    fn memory_grows_until_all_fits() {
+        let text = "x".repeat(70_000);
+        let mut kept = Vec::new();
+        for _ in 0..2 {
+            assert_eq!(write_into(&mut kept, |out| text.write(out)).len(), 70_002);
+        }
+        assert_eq!(kept.len(), 256 * 1024);
+        assert_eq!(text_of(text.as_str()).len(), 70_002);
+    }
+
+    #[test]
+    fn an_object_may_be_empty() {
+        let mut memory = [0; 3];
+        assert_eq!(Out(&mut memory).object(|fields| fields).len(), 1);
+        assert_eq!(&memory[..2], b"{}");
+    }
+
+    #[test]
+    fn each_byte_that_needs_it_is_escaped_wherever_it_stands() {
+        for before in 0..20 {
+            for special in (0..=0x7f_u8).map(char::from) {
+                let text = format!("{}{special}é\u{2028}", "x".repeat(before));
+                assert_eq!(serde_json::from_str::<String>(&text_of(text.as_str())).unwrap(), text);
+            }
+        }
     }
 
     proptest! {
         #[test]
-        fn strings_are_written_as_serde_json_writes_them(text in any::<String>()) {
-            let read: String = serde_json::from_str(&written(text.as_str())).unwrap();
+        fn strings_are_written_as_serde_json_reads_them(text in any::<String>()) {
+            let read: String = serde_json::from_str(&text_of(text.as_str())).unwrap();
             prop_assert_eq!(&read, &text);
-            prop_assert_eq!(string(Node::root(&written(text.as_str()))).unwrap(), text);
+            prop_assert_eq!(string(Node::root(&text_of(text.as_str()))).unwrap(), text);
         }
 
         #[test]
-        fn integers_are_written_as_display_writes_them(number in any::<u64>()) {
-            prop_assert_eq!(written(&number), number.to_string());
+        fn integers_are_written_as_display_writes_them(wide in any::<u64>(), shift in 0..64_u32) {
+            let number = wide >> shift;
+            prop_assert_eq!(text_of(&number), number.to_string());
+        }
+
+        #[test]
+        fn ids_are_written_as_display_writes_them(id in any::<u128>()) {
+            let id = Uuid::from_u128(id);
+            prop_assert_eq!(String::from_utf8(uuid_text(id).to_vec()).unwrap(), id.to_string());
+            prop_assert_eq!(text_of(&id), format!("\"{id}\""));
         }
 
         #[test]
         fn numbers_read_back_exactly(bits in any::<f64>()) {
             prop_assume!(bits.is_finite());
-            let text = written(&bits);
+            let text = text_of(&bits);
             prop_assert!(serde_json::from_str::<f64>(&text).is_ok());
             prop_assert_eq!(number(Node::root(&text)).unwrap().to_bits(), bits.to_bits());
         }
