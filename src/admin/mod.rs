@@ -3,6 +3,7 @@
 //! Every call asks once and retries what Kafka calls transient until the client's request timeout has passed three
 //! times. Each names what it was about when it fails.
 
+mod asking;
 mod error;
 mod types;
 
@@ -12,33 +13,23 @@ pub use types::{
 };
 
 use crate::{
-    backoff::Backoff,
-    cluster::{Cluster, Target, Topic},
+    cluster::{Cluster, Target},
     config::HostPort,
-    error::{ErrorCode, RequestError},
-    net::clock,
-    wire::{
-        Api,
-        api::{
-            create_topics::{CreatableTopic, CreateTopicsRequest},
-            delete_groups::DeleteGroupsRequest,
-            delete_topics::DeleteTopicsRequest,
-            describe_cluster::DescribeClusterRequest,
-            describe_configs::{DescribeConfigsRequest, DescribedConfig, ResourceType},
-            fetch::IsolationLevel,
-            incremental_alter_configs::{AlteredResource, IncrementalAlterConfigsRequest},
-            list_offsets::{EARLIEST, LATEST, ListOffsetsPartition, ListOffsetsRequest},
-            offset_fetch::OffsetFetchRequest,
-        },
+    error::ErrorCode,
+    wire::api::{
+        create_topics::{CreatableTopic, CreateTopicsRequest},
+        delete_groups::DeleteGroupsRequest,
+        delete_topics::DeleteTopicsRequest,
+        describe_cluster::DescribeClusterRequest,
+        describe_configs::{DescribeConfigsRequest, DescribedConfig, ResourceType},
+        fetch::IsolationLevel,
+        incremental_alter_configs::{AlteredResource, IncrementalAlterConfigsRequest},
+        list_offsets::{EARLIEST, LATEST, ListOffsetsPartition, ListOffsetsRequest},
+        offset_fetch::OffsetFetchRequest,
     },
 };
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::time::sleep;
+use asking::{failed, no_answer, refusal, refused};
+use std::{collections::BTreeMap, time::Duration};
 
 /// Asks the cluster about itself and changes it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -397,107 +388,6 @@ impl Admin {
         })
         .await
     }
-
-    fn request_timeout(&self) -> Duration {
-        self.cluster.config().request_timeout
-    }
-
-    async fn topic_now(
-        &self,
-        operation: &'static str,
-        name: &str,
-        within: Duration,
-    ) -> Result<Arc<Topic>, AdminError> {
-        self.cluster.describe_topic(name, within).await.map_err(|source| failed(operation, name, source))
-    }
-
-    async fn ask<A: Api + Clone + Send + Sync + 'static>(
-        &self,
-        operation: &'static str,
-        name: &str,
-        target: Target,
-        request: A,
-        within: Duration,
-    ) -> Result<A::Response, AdminError> {
-        self.cluster.call(target, request, within).await.map_err(|source| failed(operation, name, source))
-    }
-
-    async fn ask_coordinator<A: Api + Clone + Send + Sync + 'static>(
-        &self,
-        operation: &'static str,
-        group: &str,
-        request: A,
-        within: Duration,
-    ) -> Result<A::Response, AdminError> {
-        let request_failed = |source| failed(operation, group, source);
-        let coordinator = self.cluster.coordinator(group, within).await.map_err(request_failed)?;
-        let answer = self.cluster.call(Target::Broker(coordinator), request, within).await;
-        if answer.is_err() {
-            self.cluster.forget_coordinator(group);
-        }
-        answer.map_err(request_failed)
-    }
-
-    fn check_coordinator(
-        &self,
-        operation: &'static str,
-        group: &str,
-        code: ErrorCode,
-    ) -> Result<(), AdminError> {
-        if code == ErrorCode::NOT_COORDINATOR || code == ErrorCode::COORDINATOR_NOT_AVAILABLE {
-            self.cluster.forget_coordinator(group);
-        }
-        refused(operation, group, code, None)
-    }
-
-    /// Tries until it succeeds, the failure is final, or the time is up.
-    async fn retry<T, F: Future<Output = Result<T, AdminError>>>(
-        &self,
-        operation: &'static str,
-        name: &str,
-        attempt: impl Fn(Duration) -> F,
-    ) -> Result<T, AdminError> {
-        let within = self.request_timeout();
-        let until: Instant = clock::now() + within * TRIES_TIME;
-        let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX, 0);
-        loop {
-            let error = match attempt(within).await {
-                Ok(done) => return Ok(done),
-                Err(error) => error,
-            };
-            let pause = backoff.next_delay();
-            if !error.is_retriable() || clock::now() + pause >= until {
-                return Err(error);
-            }
-            tracing::debug!(operation, name, %error, "an admin call is tried again");
-            sleep(pause).await;
-        }
-    }
-}
-
-fn refused(
-    operation: &'static str,
-    name: &str,
-    code: ErrorCode,
-    message: Option<String>,
-) -> Result<(), AdminError> {
-    code.check().map_err(|code| refusal(operation, name, code, message))
-}
-
-fn refusal(operation: &'static str, name: &str, code: ErrorCode, message: Option<String>) -> AdminError {
-    AdminError::Refused { operation, name: name.to_owned(), code, message }
-}
-
-/// An answer that says nothing of what was asked.
-fn no_answer(operation: &'static str, name: &str) -> AdminError {
-    refusal(operation, name, ErrorCode::UNKNOWN_SERVER_ERROR, None)
-}
-
-fn failed(operation: &'static str, name: &str, source: RequestError) -> AdminError {
-    match source {
-        RequestError::UnknownTopic { topic } => AdminError::UnknownTopic { topic: topic.to_string() },
-        source => AdminError::Request { operation, name: name.to_owned(), source },
-    }
 }
 
 /// Brokers answer for their own settings themselves; the rest any broker can.
@@ -518,10 +408,6 @@ fn millis(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
 
-/// All tries together may take this many times the request timeout.
-const TRIES_TIME: u32 = 3;
-const RETRY_MIN: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(1);
 /// `DescribeConfigsResponse.ConfigSource`: set on the topic, set on the group.
 const SOURCE_TOPIC: i8 = 1;
 const SOURCE_GROUP: i8 = 8;
