@@ -72,10 +72,22 @@ impl ProducerBuilder {
         self
     }
 
-    /// The brokers' `max.message.bytes`, the limit of a whole batch with its 61 bytes of header. Default: 1 048 588,
-    /// which is Kafka's.
+    /// The largest batch, with its 61 bytes of header, before compression. Default: 1 048 588, which is Kafka's. A topic whose
+    /// `max.message.bytes` is smaller gets batches within that.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.config.max_message_bytes = bytes;
+        self
+    }
+
+    /// Refuses topics that may lose acked records when one broker is lost: fewer than three replicas, `min.insync.replicas`
+    /// below 2, unclean elections, or settings that this client may not read. Their records get
+    /// [`SendError::NotDurable`](super::SendError::NotDurable). In a cluster of one registered broker (known from Kafka 4.0
+    /// on) replicas are not asked for.
+    ///
+    /// Default: `false`. The profile `Durable` then looks at its topics all the same, logs what it finds as a warning, and
+    /// tells it by [`topic_findings`](super::Producer::topic_findings).
+    pub fn require_durability(mut self, require: bool) -> Self {
+        self.config.require_durability = require;
         self
     }
 
@@ -115,6 +127,10 @@ pub(crate) struct ProducerConfig {
     pub(crate) max_message_bytes: usize,
     pub(crate) delivery_timeout: Duration,
     pub(crate) topic_timeout: Duration,
+    /// Topics are measured by the rules of durability, and what breaks them is said.
+    pub(crate) promises_durability: bool,
+    /// Topics that break them are refused.
+    pub(crate) require_durability: bool,
     pub(crate) retry_backoff: (Duration, Duration),
 }
 
@@ -131,6 +147,8 @@ impl ProducerConfig {
             max_message_bytes: 1_048_588,
             delivery_timeout: Duration::from_secs(120),
             topic_timeout: Duration::from_secs(30),
+            promises_durability: profile == Profile::Durable,
+            require_durability: false,
             retry_backoff: (Duration::from_millis(100), Duration::from_secs(1)),
         };
         match profile {

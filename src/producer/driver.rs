@@ -32,11 +32,13 @@ pub(super) struct Driver {
     lanes: BTreeMap<i32, (Arc<Door>, LaneTask)>,
     new_id: Option<Pin<Box<dyn Future<Output = i64> + Send>>>,
     drained: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// A topic that somebody wants to write to without waiting is looked at.
+    learnt: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, lanes: BTreeMap::new(), new_id: None, drained: None }
+        Self { shared, lanes: BTreeMap::new(), new_id: None, drained: None, learnt: None }
     }
 
     /// Runs until the producer is closed, or abandoned and empty.
@@ -46,6 +48,7 @@ impl Driver {
             let current = topology.latest();
             self.route_all(&current);
             self.look_after_ids();
+            self.look_after_wishes(&current);
             let due = self.give_up_overdue();
             if self.shared.is_stopped() {
                 return;
@@ -66,6 +69,7 @@ impl Driver {
                     self.shared.set_producer_id(id);
                     self.offer_id();
                 }
+                () = wait_for(&mut self.learnt) => self.learnt = None,
                 () = wait_for(&mut self.drained) => return,
                 () = sleep_until(due.unwrap_or_else(far_away).into()) => {}
             }
@@ -153,6 +157,21 @@ impl Driver {
                 }));
             }
         }
+    }
+
+    fn look_after_wishes(&mut self, topology: &Topology) {
+        if self.learnt.is_some() {
+            return;
+        }
+        let is_ready = |name: &&Arc<str>| topology.topic(name).is_some_and(|topic| topic.is_ready());
+        let Some(name) = self.shared.wished().iter().find(is_ready).cloned() else { return };
+        let shared = self.shared.clone();
+        self.learnt = Some(Box::pin(async move {
+            if let Err(error) = shared.learn(&name).await {
+                tracing::debug!(%error, topic = %name, "a topic cannot be written to");
+            }
+            shared.wished().remove(&name);
+        }));
     }
 
     fn offer_id(&self) {

@@ -1,6 +1,11 @@
 //! How producing can fail, per operation: starting, handing a record over, and delivering it.
 
-use crate::{config::ConfigError, error::ErrorCode, error::RequestError, producer::record::ProducerRecord};
+use crate::{
+    config::ConfigError,
+    error::ErrorCode,
+    error::RequestError,
+    producer::{durability::TopicFinding, record::ProducerRecord},
+};
 use std::{sync::Arc, time::Duration};
 
 /// Why a producer could not be started.
@@ -35,6 +40,9 @@ pub enum SendError {
         #[source]
         source: RequestError,
     },
+    /// The topic does not keep what the producer was told to require.
+    #[error("{0}; change that, or go without require_durability")]
+    NotDurable(TopicFinding),
     /// The topic has no such partition.
     #[error("partition: must be below the topic's count of {count}, not {partition}")]
     UnknownPartition {
@@ -46,12 +54,12 @@ pub enum SendError {
     /// The record is larger than the broker takes, even in a batch of its own.
     #[error(
         "record: {bytes} bytes in a batch of its own exceed the limit max_message_bytes = {limit}; send less, or \
-         raise it together with the topic's max.message.bytes"
+         raise the producer's and the topic's (max.message.bytes), of which the smaller counts"
     )]
     TooLarge {
         /// The batch's size, its header included, before compression.
         bytes: usize,
-        /// The producer's `max_message_bytes`.
+        /// The producer's `max_message_bytes` or the topic's `max.message.bytes`, whichever is smaller.
         limit: usize,
     },
     /// The producer was closed.

@@ -1,6 +1,6 @@
 //! Task: producing: records in, acknowledged and ordered records in the log. Imports: cluster, net, wire.
 //!
-//! A record's path: [`Producer`] finds its partition (`topic`, `partitioner`) and appends it there (`partition`, `batch`);
+//! A record's path: [`Producer`] finds its partition (`topic`, `inspect`, `partitioner`) and appends it there (`partition`, `batch`);
 //! the lane of the partition's leader (`lane`, `gate`) puts what is ready into requests; the answers (`settle`,
 //! `idempotence`, `cut`) become outcomes (`delivery`). `driver` says which broker leads what.
 
@@ -10,11 +10,13 @@ mod cut;
 mod delivery;
 mod door;
 mod driver;
+mod durability;
 mod error;
 #[cfg(feature = "internals")]
 pub(crate) mod fuzz;
 mod gate;
 mod idempotence;
+mod inspect;
 mod lane;
 mod memory;
 mod metrics;
@@ -31,12 +33,13 @@ pub(crate) use crate::wire::record_batch::RecordParts;
 pub(crate) use config::ProducerConfig;
 pub use config::{ProducerBuilder, Profile};
 pub use delivery::{Ack, Delivery};
+pub use durability::{TopicFinding, TopicRule};
 pub use error::{DeliveryError, NotSent, SendError, StartError, TrySendCause, TrySendError, Unknown};
 pub use metrics::ProducerMetrics;
 pub use record::{Header, ProducerRecord};
 pub(crate) use topic::TopicHandle;
 
-use crate::{cluster::Cluster, error::RequestError, net::clock};
+use crate::{cluster::Cluster, net::clock};
 use driver::{Driver, new_producer_id, settle_all};
 use partition::Refused;
 use settle::GiveUp;
@@ -171,11 +174,13 @@ impl Producer {
         tried.map_err(|cause| TrySendError { record: Box::new(record), cause })
     }
 
-    /// Learns a topic's partitions and connects to their leaders, so that its first record need not wait for that.
+    /// Learns a topic's partitions and settings and connects to their leaders, so that its first record need not wait for
+    /// that. What is to be known of the settings is logged, and told by [`topic_findings`](Self::topic_findings).
     ///
     /// # Errors
     ///
-    /// [`SendError::Topic`] when they cannot be learnt in time, [`SendError::Closed`].
+    /// [`SendError::Topic`] when they cannot be learnt in time, [`SendError::NotDurable`] (see
+    /// [`require_durability`](ProducerBuilder::require_durability)), [`SendError::Closed`].
     ///
     /// # Cancel safety
     ///
@@ -262,6 +267,27 @@ impl Producer {
         CloseReport::of(&outstanding)
     }
 
+    /// What is to be known of the topics that this producer has sent to or [prepared](Self::prepare): whether they keep what
+    /// its profile promises, and whether they change its batches. Empty if all is well.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// let producer = client.producer().build().await?;
+    /// producer.prepare("orders").await?;
+    /// for finding in producer.topic_findings() {
+    ///     println!("{finding}"); // here: that there is one broker only
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn topic_findings(&self) -> Vec<TopicFinding> {
+        self.0.shared.findings()
+    }
+
     /// The counts since the start.
     pub fn metrics(&self) -> ProducerMetrics {
         self.0.shared.metrics()
@@ -281,13 +307,7 @@ impl Producer {
         if let Some(known) = shared.known_topic(name)? {
             return Ok(known);
         }
-        match shared.cluster.topic(name, shared.config.topic_timeout).await {
-            Ok(topic) => shared.take_in(&topic),
-            Err(source) => self.topic_without_leaders(name).ok_or_else(|| match source {
-                RequestError::Closed => SendError::Closed,
-                source => SendError::Topic { topic: name.into(), source },
-            })?,
-        }
+        shared.learn(name).await
     }
 
     /// As `send`, from borrowed parts: nothing is allocated but the batch.
@@ -313,7 +333,7 @@ impl Producer {
         loop {
             let bytes = match shared.append(slot, record, &mut extra) {
                 Ok(delivery) => return Ok(delivery),
-                Err(Refused::TooLarge(bytes)) => return Err(shared.too_large(bytes)),
+                Err(Refused::TooLarge(bytes)) => return Err(topic.too_large(bytes)),
                 Err(Refused::Closed) => return Err(SendError::Closed),
                 Err(Refused::NeedMemory(bytes)) => bytes,
             };
@@ -339,27 +359,15 @@ impl Producer {
         if let Some(known) = shared.known_topic(name)? {
             return Ok(known);
         }
-        match shared.cluster.topology().topic(name) {
-            Some(topic) if topic.is_ready() => Ok(shared.take_in(topic)?),
-            _ => {
-                let topic: Arc<str> = name.into();
-                shared.cluster.add_topics([topic.clone()]);
-                Err(TrySendCause::TopicNotReady { topic })
-            }
+        match shared.wish_for(name) {
+            Some(refused) => Err(refused.into()),
+            None => Err(TrySendCause::TopicNotReady { topic: name.into() }),
         }
     }
 
     /// The publish clock: what a record's timestamp is unless it says another.
     pub(crate) fn timestamp_ms(&self) -> i64 {
         clock::wall_clock_ms()
-    }
-
-    /// A topic with partitions some of which have no leader: records wait for it in the producer.
-    fn topic_without_leaders(&self, name: &str) -> Option<Result<TopicHandle, SendError>> {
-        let shared = &self.0.shared;
-        let topology = shared.cluster.topology();
-        let topic = topology.topic(name)?;
-        (topic.error.is_ok() && !topic.partitions.is_empty()).then(|| shared.take_in(topic))
     }
 }
 

@@ -3,11 +3,12 @@
 use super::{
     config::ProducerConfig,
     delivery::{BatchState, Delivery},
+    durability::TopicFinding,
     error::{SendError, TrySendCause},
     lane::{Outside, count_outcome},
     memory::{Grant, Memory},
     metrics::{Counters, ProducerMetrics},
-    partition::{Notice, PartitionSlot, Refused},
+    partition::{Limits, Notice, PartitionSlot, Refused},
     settle::GiveUp,
     topic::TopicHandle,
 };
@@ -20,10 +21,10 @@ use crate::{
     },
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
@@ -37,6 +38,10 @@ pub(crate) struct Shared {
     pub(super) counters: Arc<Counters>,
     producer_id: AtomicI64,
     topics: RwLock<Topics>,
+    /// Held by who looks at a topic before its first record.
+    pub(super) learning: tokio::sync::Mutex<()>,
+    /// The topics that the driver is to look at.
+    wished: Mutex<BTreeSet<Arc<str>>>,
     /// Rung when the driver has something to look at.
     bell: Notify,
     /// The driver will wake at the deadline of the oldest record, or was told that there is one.
@@ -50,6 +55,10 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 struct Topics {
     by_name: BTreeMap<Arc<str>, TopicHandle>,
+    /// What was found when they were looked at, by name.
+    findings: BTreeMap<Arc<str>, Vec<TopicFinding>>,
+    /// The topics that this producer does not write to, and why, as of the last look.
+    refused: BTreeMap<Arc<str>, SendError>,
     closed: bool,
 }
 
@@ -62,6 +71,8 @@ impl Shared {
             counters: Arc::default(),
             producer_id: AtomicI64::new(producer_id),
             topics: RwLock::default(),
+            learning: tokio::sync::Mutex::default(),
+            wished: Mutex::default(),
             bell: Notify::new(),
             watched: AtomicBool::new(false),
             spent_ids: Mutex::default(),
@@ -80,7 +91,12 @@ impl Shared {
     }
 
     /// Takes a topic in, as metadata describes it.
-    pub(super) fn take_in(&self, topic: &Topic) -> Result<TopicHandle, SendError> {
+    pub(super) fn take_in(
+        &self,
+        topic: &Topic,
+        limits: Limits,
+        findings: Vec<TopicFinding>,
+    ) -> Result<TopicHandle, SendError> {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         if topics.closed {
             return Err(SendError::Closed);
@@ -89,12 +105,45 @@ impl Shared {
             return Ok(known.clone());
         }
         let count = topic.partitions.len();
-        let limits = self.config.limits();
         let handle = TopicHandle::new(topic.name.clone(), topic.id, count, self.producer_id(), limits);
         topics.by_name.insert(topic.name.clone(), handle.clone());
+        topics.refused.remove(&topic.name);
+        topics.findings.insert(topic.name.clone(), findings);
         drop(topics);
         self.bell.notify_one();
         Ok(handle)
+    }
+
+    /// Notes why a topic was not taken in.
+    pub(super) fn note_refusal(&self, name: &Arc<str>, error: &SendError) {
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        topics.refused.insert(name.clone(), error.clone());
+    }
+
+    /// Has the driver look at a topic that somebody wants to write to without waiting. Why not, if that is known.
+    pub(super) fn wish_for(&self, name: &str) -> Option<SendError> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        let refused = topics.refused.get(name).cloned();
+        drop(topics);
+        if refused.is_none() {
+            let name: Arc<str> = name.into();
+            self.cluster.add_topics([name.clone()]);
+            if self.wished().insert(name) {
+                self.bell.notify_one();
+            }
+        }
+        refused
+    }
+
+    /// The topics to look at, each until it was looked at.
+    pub(super) fn wished(&self) -> MutexGuard<'_, BTreeSet<Arc<str>>> {
+        self.wished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is to be known of the topics taken in, by their names.
+    pub(super) fn findings(&self) -> Vec<TopicFinding> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        topics.findings.values().flatten().cloned().collect()
     }
 
     pub(super) fn topics(&self) -> Vec<TopicHandle> {
@@ -134,13 +183,9 @@ impl Shared {
         let slot = topic.place(partition, record.key, record_bytes(record))?;
         self.append(slot, record, &mut None).map_err(|refused| match refused {
             Refused::NeedMemory(_) => TrySendCause::Full,
-            Refused::TooLarge(bytes) => TrySendCause::Refused(self.too_large(bytes)),
+            Refused::TooLarge(bytes) => TrySendCause::Refused(topic.too_large(bytes)),
             Refused::Closed => TrySendCause::Refused(SendError::Closed),
         })
-    }
-
-    pub(super) fn too_large(&self, bytes: usize) -> SendError {
-        SendError::TooLarge { bytes, limit: self.config.max_message_bytes }
     }
 
     /// The batches without an outcome, and how many records each has.

@@ -50,6 +50,11 @@ impl TopicHandle {
         &self.0.name
     }
 
+    /// The error for a record that has so many bytes in a batch of its own.
+    pub(crate) fn too_large(&self, bytes: usize) -> SendError {
+        SendError::TooLarge { bytes, limit: self.0.limits.max_message_bytes }
+    }
+
     /// The partitions, by id.
     pub(crate) fn slots(&self) -> &[Arc<PartitionSlot>] {
         &self.last().slots

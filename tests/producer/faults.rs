@@ -284,9 +284,10 @@ async fn f39_a_rejected_batch_fails_alone_and_says_why() {
     all_acked(&super::outcomes(send_all(&producer, 40..60).await).await);
 }
 
-/// A cluster with one topic of one partition, set up so.
+/// A cluster with one topic of one partition, set up so, which the producer may not know.
 fn mock_with(setting: &str, value: &str) -> MockCluster {
     let mock = MockCluster::builder().start_in_memory().unwrap();
+    mock.on(Api::DescribeConfigs).always().fail(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     mock.create_topic_with(TOPIC, 1, &[(setting, value)]).unwrap();
     mock
 }

@@ -100,16 +100,6 @@ async fn a_record_that_is_too_large_is_refused_at_once_with_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_larger_than_the_topic_allows_is_not_sent_and_says_so() {
-    let mock = mock(1, 1);
-    mock.create_topic_with("small", 1, &[("max.message.bytes", "2000")]).unwrap();
-    let producer = producer(&mock).await;
-    let refused = producer.send(ProducerRecord::new("small", noise(5_000))).await.unwrap().await;
-    assert!(matches!(refused, Err(DeliveryError::NotSent(NotSent::TooLarge { .. }))), "{refused:?}");
-    producer.send(ProducerRecord::new("small", noise(1_000))).await.unwrap().await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_unknown_topic_is_an_error_until_it_is_created() {
     let mock = mock(1, 1);
     let producer = producer_with(&mock, |builder| builder.topic_timeout(2 * SECOND)).await;
@@ -207,16 +197,4 @@ async fn futures_are_small_and_may_move_between_threads() {
 
 async fn is_ready<F: Future + Send>(future: F) -> F::Output {
     future.await
-}
-
-/// Bytes that no codec makes smaller.
-fn noise(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_u32;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state.to_le_bytes()[0]
-    };
-    (0..len).map(|_| next()).collect()
 }

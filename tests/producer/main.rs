@@ -13,6 +13,7 @@ mod handle;
 mod kafka;
 mod load;
 mod replicas;
+mod topics;
 
 use craftwire::{
     Client,
