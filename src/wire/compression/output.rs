@@ -38,9 +38,11 @@ impl<'a> Output<'a> {
         }
         let end = self.len + bytes;
         if self.memory.len() < end {
-            // It doubles, so that it grows seldom, but never past the cap, which `Vec` by itself would.
-            let capacity = end.max(2 * self.memory.capacity()).min(self.limit);
-            self.memory.reserve_exact(capacity.saturating_sub(self.memory.len()));
+            if self.memory.capacity() < end {
+                // It doubles, so that it grows seldom, but never past the cap, which `Vec` by itself would.
+                let capacity = end.max(2 * self.memory.capacity()).min(self.limit);
+                self.memory.reserve_exact(capacity.saturating_sub(self.memory.len()));
+            }
             self.memory.resize(end, 0);
         }
         let (written, room) = self.memory.split_at_mut(self.len);
