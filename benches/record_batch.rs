@@ -1,5 +1,6 @@
 //! Record batches out and in: append and seal as the producer does, walk, open and iterate as the consumer does, for every
-//! codec and for batches from one record (an idle producer) to a thousand (a busy one).
+//! codec and for batches from one record (an idle producer) to a thousand (a busy one); what of it is appending, sealing
+//! and compressing; and building the request that carries them.
 //!
 //! The records are progress updates, no two alike, with the key and the three headers that the publisher gives them.
 #![allow(
@@ -14,15 +15,19 @@ use craftwire::{
     crafting::{
         Body, Envelope, Event, Percent, ProgressUpdate, QualityScore, Seconds, Source, Status, Timestamp,
     },
-    internals::{BatchCodec, BenchRecord},
+    internals::{BatchCodec, BenchRecord, build_produce_request},
 };
-use criterion::{BenchmarkId, Criterion, Throughput};
-use std::{hint::black_box, time::Duration};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
+use std::{hint::black_box, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 const CODECS: [Compression; 5] =
     [Compression::None, Compression::Snappy, Compression::Lz4, Compression::Gzip, Compression::Zstd];
-const COUNTS: [usize; 4] = [1, 16, 256, 1_000];
+/// None, and those of the two topics.
+const TOPIC_CODECS: [Compression; 3] = [Compression::None, Compression::Snappy, Compression::Lz4];
+const COUNTS: [usize; 6] = [1, 4, 16, 64, 256, 1_000];
+/// Those of one partition, of session events, and of progress updates.
+const PARTITIONS: [i32; 3] = [1, 16, 24];
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -33,9 +38,74 @@ fn main() {
         .configure_from_args();
     let records: Vec<BenchRecord> = (0..1_000).map(record).collect();
     print_sizes(&records);
+    append(&mut criterion, &records);
+    seal(&mut criterion, &records);
+    compress(&mut criterion, &records);
     encode(&mut criterion, &records);
+    request(&mut criterion, &records);
     decode(&mut criterion, &records);
     criterion.final_summary();
+}
+
+/// Writing records where they stay.
+fn append(criterion: &mut Criterion, records: &[BenchRecord]) {
+    let mut group = criterion.benchmark_group("record_batch/append");
+    for count in COUNTS {
+        let records = &records[..count];
+        let capacity = plain(records).len();
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter(|| BatchCodec::append(black_box(records), capacity));
+        });
+    }
+    group.finish();
+}
+
+/// Compression, header and checksum of a batch that is full.
+fn seal(criterion: &mut Criterion, records: &[BenchRecord]) {
+    let mut group = criterion.benchmark_group("record_batch/seal");
+    for codec in TOPIC_CODECS {
+        for count in COUNTS {
+            let records = &records[..count];
+            let capacity = plain(records).len();
+            group.throughput(Throughput::Elements(count as u64));
+            group.bench_function(BenchmarkId::new(codec.name(), count), |bencher| {
+                let mut codecs = BatchCodec::default();
+                let setup = || BatchCodec::append(records, capacity);
+                bencher.iter_batched(setup, |batch| codecs.seal(batch, codec), BatchSize::SmallInput);
+            });
+        }
+    }
+    group.finish();
+}
+
+/// The codec alone, over the bytes of a batch.
+fn compress(criterion: &mut Criterion, records: &[BenchRecord]) {
+    let mut group = criterion.benchmark_group("record_batch/compress");
+    for codec in CODECS.into_iter().filter(|codec| *codec != Compression::None) {
+        for count in COUNTS {
+            let plain = plain(&records[..count]);
+            group.throughput(Throughput::Bytes(plain.len() as u64));
+            group.bench_function(BenchmarkId::new(codec.name(), count), |bencher| {
+                let mut codecs = BatchCodec::default();
+                bencher.iter(|| codecs.compress(black_box(&plain), codec));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// A Produce request around sealed batches of 64 records.
+fn request(criterion: &mut Criterion, records: &[BenchRecord]) {
+    let mut group = criterion.benchmark_group("record_batch/request");
+    let topic: Arc<str> = "game.crafting.progress".into();
+    let batch = BatchCodec::default().encode(&records[..64], 0, Compression::Lz4);
+    for partitions in PARTITIONS {
+        group.bench_function(BenchmarkId::from_parameter(partitions), |bencher| {
+            bencher.iter(|| build_produce_request(&topic, black_box(partitions), &batch));
+        });
+    }
+    group.finish();
 }
 
 /// Append and seal; the batch's memory is allocated as the producer allocates it.

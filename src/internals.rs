@@ -13,11 +13,14 @@ pub use crate::{
 use crate::{
     error::DecodeError,
     wire::{
+        api::produce::{PRODUCE_VERSIONS, ProduceTopic, produce_body},
         compression::{Compression, Compressor, Decompressor},
         record_batch::{BatchBuilder, ProducerStamp, RecordParts, walk},
+        request::encode_head,
     },
 };
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Reads any bytes as an event of either topic: no panic, small errors, and what was read reads the same after it was
 /// written.
@@ -50,9 +53,18 @@ pub struct BatchCodec {
     decompressor: Decompressor,
 }
 
+/// A batch that records were appended to.
+#[expect(missing_debug_implementations, reason = "for benches")]
+pub struct OpenBatch(BatchBuilder);
+
 impl BatchCodec {
     /// Appends every record to a batch of the given capacity, and seals it.
     pub fn encode(&mut self, records: &[BenchRecord], capacity: usize, codec: Compression) -> Bytes {
+        self.seal(Self::append(records, capacity), codec)
+    }
+
+    /// Appends every record to a batch of the given capacity.
+    pub fn append(records: &[BenchRecord], capacity: usize) -> OpenBatch {
         let mut batch = BatchBuilder::with_capacity(capacity);
         let mut headers = Vec::with_capacity(4);
         for record in records {
@@ -65,8 +77,21 @@ impl BatchCodec {
                 timestamp_ms: 1_767_225_600_000,
             });
         }
+        OpenBatch(batch)
+    }
+
+    /// Compresses the records and writes the header with its checksum.
+    pub fn seal(&mut self, batch: OpenBatch, codec: Compression) -> Bytes {
         let stamp = ProducerStamp { producer_id: 1, producer_epoch: 0, base_sequence: 0 };
-        batch.seal(codec, stamp, &mut self.compressor).bytes
+        batch.0.seal(codec, stamp, &mut self.compressor).bytes
+    }
+
+    /// Compresses `plain` into memory that is kept; returns the length, `None` if the codec refused.
+    pub fn compress(&mut self, plain: &[u8], codec: Compression) -> Option<usize> {
+        let mut compressed = self.compressor.take_scratch();
+        let len = self.compressor.compress(codec, plain, &mut compressed).then_some(compressed.len());
+        self.compressor.put_scratch(compressed);
+        len
     }
 
     /// Walks the batches, opens each, and looks at every record; returns how many there were, and the bytes of their keys
@@ -87,6 +112,16 @@ impl BatchCodec {
         }
         Ok((count, bytes))
     }
+}
+
+/// Builds a Produce request with `batch` for each of so many partitions; returns its length, header included, without
+/// the length field. `None` if it is too long for the protocol.
+pub fn build_produce_request(topic: &Arc<str>, partitions: i32, batch: &Bytes) -> Option<usize> {
+    let partitions = (0..partitions).map(|partition| (partition, batch.clone())).collect();
+    let topics = [ProduceTopic { name: topic.clone(), partitions }];
+    let body = produce_body(PRODUCE_VERSIONS.max, 30_000, &topics).ok()?;
+    let head = encode_head(&body, 1, "craftwire").ok()?;
+    Some(head.len() - 4 + body.len())
 }
 
 /// What a batch may decompress to.
