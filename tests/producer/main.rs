@@ -8,12 +8,18 @@
     reason = "a failure here is a failed test, and it looks at the virtual clock"
 )]
 
+mod ambiguity;
+mod cancel;
 mod faults;
 mod handle;
 mod kafka;
+mod killers;
 mod load;
+mod promises;
 mod replicas;
+mod rules;
 mod topics;
+mod wire;
 
 use craftwire::{
     Client,
@@ -114,4 +120,16 @@ fn check(mock: &MockCluster, outcomes: &BTreeMap<u64, Result<Ack, DeliveryError>
 fn all_acked(outcomes: &BTreeMap<u64, Result<Ack, DeliveryError>>) {
     let failed: Vec<_> = outcomes.iter().filter(|(_, outcome)| outcome.is_err()).take(3).collect();
     assert!(failed.is_empty(), "{failed:?}");
+}
+
+/// Bytes that no codec makes smaller.
+fn noise(seed: u32, len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_u32.wrapping_mul(2 * seed + 1);
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state.to_le_bytes()[0]
+    };
+    (0..len).map(|_| next()).collect()
 }
