@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     envelope::Envelope,
     event::{Body, Event},
-    json::{self, Node, Out},
+    json::{self, Node},
     values::EventType,
     violation::{Path, Rule, Violation},
 };
@@ -178,12 +178,7 @@ pub fn parse<B: Body>(json: impl Into<Bytes>) -> Parsed<B> {
 /// # Ok::<(), craftwire::crafting::InvalidValue>(())
 /// ```
 pub fn encode<B: Body>(event: &Event<B>, out: &mut Vec<u8>) {
-    json::append(out, |out| write(event, out));
-}
-
-/// Writes an event's JSON; see [`encode`].
-pub(crate) fn write<'o, B: Body>(event: &Event<B>, out: Out<'o>) -> Out<'o> {
-    event.envelope().write(&event.event_type(), |fields| event.body().write(fields), out)
+    json::append(out, |out| event.parts().write(out));
 }
 
 enum Read<B> {

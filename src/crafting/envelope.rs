@@ -146,11 +146,45 @@ impl Envelope {
         fields.required("data", |data| finish(envelope, event_type, data))
     }
 
+    pub(crate) fn parts(&self) -> EnvelopeParts<'_> {
+        EnvelopeParts {
+            event_id: self.event_id,
+            timestamp: self.timestamp,
+            version: self.version,
+            source: &self.source,
+            correlation_id: self.correlation_id.as_ref(),
+            session_id: self.session_id,
+            player_id: self.player_id.as_ref(),
+            game_id: self.game_id.as_ref(),
+            trace_id: self.trace_id.as_deref(),
+            tags: &self.tags,
+            metadata: self.metadata.as_ref(),
+        }
+    }
+}
+
+/// An envelope as it is written. A draft has one too, once it is known what was left open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EnvelopeParts<'e> {
+    pub(crate) event_id: Uuid,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) version: Version,
+    pub(crate) source: &'e Source,
+    pub(crate) correlation_id: Option<&'e Uuid>,
+    pub(crate) session_id: Option<Uuid>,
+    pub(crate) player_id: Option<&'e Uuid>,
+    pub(crate) game_id: Option<&'e Uuid>,
+    pub(crate) trace_id: Option<&'e str>,
+    pub(crate) tags: &'e [String],
+    pub(crate) metadata: Option<&'e Metadata>,
+}
+
+impl EnvelopeParts<'_> {
     /// Writes the whole event, fields in the contract's order.
     pub(crate) fn write<'o>(
         &self,
         event_type: &EventType,
-        write_data: impl Fn(ObjectWriter<'_>) -> ObjectWriter<'_>,
+        write_data: impl FnOnce(ObjectWriter<'_>) -> ObjectWriter<'_>,
         out: Out<'o>,
     ) -> Out<'o> {
         out.object(|fields| {
@@ -159,15 +193,15 @@ impl Envelope {
                 .field("event_type", event_type)
                 .field("timestamp", &self.timestamp)
                 .field("version", &self.version)
-                .field("source", &self.source)
-                .optional("correlation_id", self.correlation_id.as_ref())
+                .field("source", self.source)
+                .optional("correlation_id", self.correlation_id)
                 .optional("session_id", self.session_id.as_ref())
-                .optional("player_id", self.player_id.as_ref())
-                .optional("game_id", self.game_id.as_ref())
-                .optional("trace_id", self.trace_id.as_ref())
-                .optional("tags", (!self.tags.is_empty()).then_some(&*self.tags))
+                .optional("player_id", self.player_id)
+                .optional("game_id", self.game_id)
+                .optional("trace_id", self.trace_id)
+                .optional("tags", (!self.tags.is_empty()).then_some(self.tags))
                 .object("data", write_data)
-                .optional("metadata", self.metadata.as_ref())
+                .optional("metadata", self.metadata)
         })
     }
 }

@@ -4,10 +4,11 @@ use uuid::Uuid;
 
 use super::{
     codec,
-    envelope::{Envelope, Metadata, Tags},
+    envelope::{Envelope, EnvelopeParts, Metadata, Tags},
+    json::Out,
     timestamp::Timestamp,
     topic::Topic,
-    values::{EventType, Source},
+    values::{EventType, Source, Version},
 };
 
 /// What an event carries as `data`: one type for each topic.
@@ -83,6 +84,10 @@ impl<B: Body> Event<B> {
         &self.body
     }
 
+    pub(crate) fn parts(&self) -> EventParts<'_, B> {
+        EventParts { envelope: self.envelope.parts(), body: &self.body }
+    }
+
     /// Both, to keep.
     pub fn into_parts(self) -> (Envelope, B) {
         (self.envelope, self.body)
@@ -113,6 +118,20 @@ impl<B: Body> Event<B> {
         let mut json = Vec::new();
         self.encode(&mut json);
         json
+    }
+}
+
+/// An event as it is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventParts<'e, B> {
+    pub(crate) envelope: EnvelopeParts<'e>,
+    pub(crate) body: &'e B,
+}
+
+impl<B: Body> EventParts<'_, B> {
+    /// Writes the event's JSON; see [`encode`](super::encode).
+    pub(crate) fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
+        self.envelope.write(&self.body.event_type(), |fields| self.body.write(fields), out)
     }
 }
 
@@ -227,6 +246,34 @@ impl<B: Body> EventDraft<B> {
     /// What happened.
     pub const fn body(&self) -> &B {
         &self.body
+    }
+
+    /// The id, if it is not left open.
+    pub(crate) const fn event_id(&self) -> Option<Uuid> {
+        self.event_id
+    }
+
+    /// What [`stamp`](Self::stamp) gives, as it is written.
+    pub(crate) fn parts<'e>(
+        &'e self,
+        source: &'e Source,
+        event_id: Uuid,
+        now: Timestamp,
+    ) -> EventParts<'e, B> {
+        let envelope = EnvelopeParts {
+            event_id: self.event_id.unwrap_or(event_id),
+            timestamp: self.timestamp.unwrap_or(now),
+            version: Version::CURRENT,
+            source: self.source.as_ref().unwrap_or(source),
+            correlation_id: self.correlation_id.as_ref(),
+            session_id: Some(self.body.session_id()),
+            player_id: self.player_id.as_ref(),
+            game_id: self.game_id.as_ref(),
+            trace_id: self.trace_id.as_deref(),
+            tags: &self.tags,
+            metadata: self.metadata.as_ref(),
+        };
+        EventParts { envelope, body: &self.body }
     }
 
     /// The finished event: what was left open is taken from the arguments.

@@ -8,6 +8,7 @@ mod cluster_names;
 mod codec;
 mod envelope;
 mod event;
+mod event_ids;
 mod handle;
 mod json;
 mod material;
@@ -20,6 +21,7 @@ mod session;
 mod subscriber;
 mod timestamp;
 mod topic;
+mod topic_lane;
 mod values;
 mod violation;
 

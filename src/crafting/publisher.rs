@@ -6,27 +6,21 @@
 
 use super::{
     Names,
-    codec::{self, Parsed, parse},
-    event::{Body, Event, EventDraft},
-    json::{self, UUID_BYTES},
+    codec::parse,
+    event::EventDraft,
     progress::ProgressUpdate,
-    publish_error::{OfferCause, OfferError, PublishError, PublisherError},
+    publish_error::{OfferError, PublishError, PublisherError},
     session::SessionEvent,
-    timestamp::Timestamp,
     topic::Topic,
-    values::{EventType, Source},
-    violation::Violation,
+    topic_lane::{Head, Stamp, TopicLane},
+    values::Source,
 };
 use crate::{
     client::{Client, wall_clock_ms},
-    producer::{
-        Ack, CloseReport, Delivery, DeliveryError, Producer, ProducerBuilder, ProducerMetrics, Profile,
-        RecordParts, TopicHandle, TrySendCause,
-    },
+    producer::{Ack, CloseReport, Delivery, DeliveryError, ProducerBuilder, ProducerMetrics, Profile},
 };
 use bytes::Bytes;
 use std::{
-    cell::RefCell,
     future::Future,
     pin::Pin,
     sync::{
@@ -120,14 +114,6 @@ struct Inner {
     offers_refused: AtomicU64,
 }
 
-/// A topic and the producer of its own, so that large session events never hold up progress.
-#[derive(Debug)]
-struct TopicLane {
-    topic: Topic,
-    producer: Producer,
-    handle: TopicHandle,
-}
-
 /// Where an event was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -152,9 +138,9 @@ pub struct Published {
 #[derive(Debug)]
 #[must_use = "dropping a receipt is fine, but then nobody learns whether the event was written"]
 pub struct Receipt {
-    event_id: Uuid,
-    topic: Topic,
-    delivery: Delivery,
+    pub(super) event_id: Uuid,
+    pub(super) topic: Topic,
+    pub(super) delivery: Delivery,
 }
 
 impl Receipt {
@@ -243,7 +229,9 @@ impl Publisher {
     ///
     /// Dropping the future while it waits for room sends nothing.
     pub async fn enqueue(&self, draft: impl Into<EventDraft<SessionEvent>>) -> Result<Receipt, PublishError> {
-        self.0.events.send(&self.stamp(draft.into())).await
+        let draft = draft.into();
+        let stamp = Stamp::new(draft.event_id());
+        self.0.events.send(&draft.parts(&self.0.source, stamp.event_id, stamp.timestamp), stamp.now_ms).await
     }
 
     /// Publishes a progress update and waits for the broker's answer.
@@ -275,7 +263,12 @@ impl Publisher {
         &self,
         draft: impl Into<EventDraft<ProgressUpdate>>,
     ) -> Result<Receipt, PublishError> {
-        self.0.progress.send(&self.stamp(draft.into())).await
+        let draft = draft.into();
+        let stamp = Stamp::new(draft.event_id());
+        self.0
+            .progress
+            .send(&draft.parts(&self.0.source, stamp.event_id, stamp.timestamp), stamp.now_ms)
+            .await
     }
 
     /// Hands a progress update over if there is room now, and forgets about it: an update that is late is of no use,
@@ -285,13 +278,16 @@ impl Publisher {
     ///
     /// [`OfferError`] gives the update back when there is no room, or it breaks a rule.
     pub fn offer(&self, draft: impl Into<EventDraft<ProgressUpdate>>) -> Result<(), OfferError> {
-        let event = self.stamp(draft.into());
-        let cause = match self.0.progress.try_send(&event) {
+        let draft = draft.into();
+        let Stamp { event_id, timestamp, now_ms } = Stamp::new(draft.event_id());
+        let event = draft.parts(&self.0.source, event_id, timestamp);
+        let cause = match self.0.progress.try_send(&event, now_ms) {
             Ok(_receipt_is_of_no_use) => return Ok(()),
             Err(cause) => cause,
         };
         self.0.offers_refused.fetch_add(1, Ordering::Relaxed);
-        Err(OfferError { event: Box::new(event), cause })
+        let event = Box::new(draft.stamp(&self.0.source, event_id, timestamp));
+        Err(OfferError { event, cause })
     }
 
     /// Publishes an event's own JSON, byte for byte, so that fields and types that this version does not know survive.
@@ -309,7 +305,7 @@ impl Publisher {
             Topic::Events => (&self.0.events, Head::of_json(parse::<SessionEvent>(json.clone()))),
             Topic::Progress => (&self.0.progress, Head::of_json(parse::<ProgressUpdate>(json.clone()))),
         };
-        lane.send_json(&head.map_err(PublishError::Invalid)?, &json).await
+        lane.send_json(&head.map_err(PublishError::Invalid)?, &json, wall_clock_ms()).await
     }
 
     /// Waits until everything that was taken before has its outcome.
@@ -342,114 +338,4 @@ impl Publisher {
             offers_refused: self.0.offers_refused.load(Ordering::Relaxed),
         }
     }
-
-    fn stamp<B: Body>(&self, draft: EventDraft<B>) -> Event<B> {
-        // The clock is within the years that a timestamp holds.
-        let now = Timestamp::from_unix_millis(wall_clock_ms()).unwrap_or(Timestamp::UNIX_EPOCH);
-        draft.stamp(&self.0.source, Uuid::now_v7(), now)
-    }
 }
-
-/// What stands beside the JSON in a record.
-struct Head {
-    event_id: Uuid,
-    event_id_text: [u8; UUID_BYTES],
-    key: [u8; UUID_BYTES],
-    event_type: EventType,
-}
-
-impl Head {
-    fn new(event_id: Uuid, session_id: Uuid, event_type: EventType) -> Self {
-        Self {
-            event_id,
-            event_id_text: json::uuid_text(event_id),
-            key: json::uuid_text(session_id),
-            event_type,
-        }
-    }
-
-    fn of_event<B: Body>(event: &Event<B>) -> Self {
-        Self::new(event.event_id(), event.session_id(), event.event_type())
-    }
-
-    fn of_json<B: Body>(parsed: Parsed<B>) -> Result<Self, Violation> {
-        match parsed {
-            Parsed::Event(event) => Ok(Self::of_event(&event)),
-            Parsed::Unknown(unknown) => {
-                Ok(Self::new(unknown.envelope.event_id, unknown.key()?, unknown.event_type))
-            }
-            Parsed::Malformed(malformed) => Err(malformed.violation),
-        }
-    }
-
-    fn headers(&self) -> [(&'static str, Option<&[u8]>); 3] {
-        [
-            ("content-type", Some(b"application/json")),
-            ("event_type", Some(self.event_type.as_str().as_bytes())),
-            ("event_id", Some(&self.event_id_text)),
-        ]
-    }
-}
-
-impl TopicLane {
-    async fn start(topic: Topic, builder: ProducerBuilder, names: &Names) -> Result<Self, PublisherError> {
-        let producer = builder.build().await.map_err(|source| PublisherError::Start { topic, source })?;
-        let handle = producer
-            .topic(&names.topic(topic))
-            .await
-            .map_err(|source| PublisherError::Topic { topic, source })?;
-        Ok(Self { topic, producer, handle })
-    }
-
-    /// Encodes into memory that each thread keeps, and copies from there into the batch.
-    fn try_send<B: Body>(&self, event: &Event<B>) -> Result<Receipt, OfferCause> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let json = json::write_into(scratch, |out| codec::write(event, out));
-            let head = Head::of_event(event);
-            let headers = head.headers();
-            let record = self.record(&head, json, &headers).map_err(OfferCause::Invalid)?;
-            let delivery =
-                self.producer.try_send_parts(&self.handle, None, &record).map_err(OfferCause::Send)?;
-            if scratch.len() > SCRATCH_BYTES_KEPT {
-                *scratch = Vec::new();
-            }
-            Ok(Receipt { event_id: head.event_id, topic: self.topic, delivery })
-        })
-    }
-
-    async fn send<B: Body>(&self, event: &Event<B>) -> Result<Receipt, PublishError> {
-        match self.try_send(event) {
-            Ok(receipt) => Ok(receipt),
-            Err(OfferCause::Invalid(violation)) => Err(PublishError::Invalid(violation)),
-            Err(OfferCause::Send(TrySendCause::Refused(cause))) => Err(PublishError::Send(cause)),
-            // No room now: the event waits in memory of its own.
-            Err(OfferCause::Send(_)) => self.send_json(&Head::of_event(event), &event.to_json()).await,
-        }
-    }
-
-    async fn send_json(&self, head: &Head, json: &[u8]) -> Result<Receipt, PublishError> {
-        let headers = head.headers();
-        let record = self.record(head, json, &headers).map_err(PublishError::Invalid)?;
-        let delivery =
-            self.producer.send_parts(&self.handle, None, &record).await.map_err(PublishError::Send)?;
-        Ok(Receipt { event_id: head.event_id, topic: self.topic, delivery })
-    }
-
-    fn record<'a>(
-        &self,
-        head: &'a Head,
-        json: &'a [u8],
-        headers: &'a [(&'static str, Option<&'a [u8]>); 3],
-    ) -> Result<RecordParts<'a>, Violation> {
-        let lens = headers.map(|(key, value)| (key.len(), value.unwrap_or_default().len()));
-        self.topic.check_size(UUID_BYTES, json.len(), &lens)?;
-        Ok(RecordParts { key: Some(&head.key), value: Some(json), headers, timestamp_ms: wall_clock_ms() })
-    }
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// A thread keeps this much of its scratch memory; one large event does not hold more for good.
-const SCRATCH_BYTES_KEPT: usize = 64 * 1024;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use jiff::{SignedDuration, civil::DateTime};
+use jiff::{SignedDuration, civil::DateTime, tz::Offset};
 
 use super::violation::{InvalidValue, Rule};
 
@@ -46,8 +46,12 @@ impl Timestamp {
     ///
     /// [`Rule::Timestamp`] if the year is not 0 to 9999.
     pub fn from_unix_millis(millis: i64) -> Result<Self, InvalidValue> {
-        Self::from_unix(SignedDuration::from_millis(millis))
-            .ok_or_else(|| InvalidValue::new(Rule::Timestamp, &format!("{millis} ms since 1970")))
+        // Quicker by the calendar's own type, which ends some hours before the year 9999 does.
+        let time = match jiff::Timestamp::from_millisecond(millis) {
+            Ok(time) => Self::in_range(Offset::UTC.to_datetime(time)),
+            Err(_) => Self::from_unix(SignedDuration::from_millis(millis)),
+        };
+        time.ok_or_else(|| InvalidValue::new(Rule::Timestamp, &format!("{millis} ms since 1970")))
     }
 
     /// Whole milliseconds since 1970-01-01T00:00:00Z, rounded down.
