@@ -94,7 +94,8 @@ mod tests {
             api_versions::ApiVersionsRequest,
             init_producer_id::{InitProducerIdRequest, InitProducerIdResponse},
             produce::{ProduceTopic, produce_body},
-            testing::{apis, versions},
+            spoken::spoken,
+            testing::versions,
         },
     };
     use bytes::Buf;
@@ -104,7 +105,7 @@ mod tests {
     };
 
     fn headers() -> impl Iterator<Item = (ApiKey, i16, messages::ApiKey)> {
-        apis().into_iter().flat_map(|(key, range)| {
+        spoken().flat_map(|(key, range)| {
             let theirs = messages::ApiKey::try_from(key as i16).unwrap();
             versions(range).map(move |version| (key, version, theirs))
         })

@@ -1,49 +1,95 @@
-//! Which versions of which API this client speaks, as a table: for tests that must not leave one out.
+//! Which versions of which API this client speaks, and how it reads the answers, as a table: for tests and fuzzing,
+//! which must not leave one out.
 
 use super::{
-    api_versions::ApiVersionsRequest, consumer_group_heartbeat::ConsumerGroupHeartbeatRequest,
-    create_topics::CreateTopicsRequest, delete_groups::DeleteGroupsRequest,
-    delete_topics::DeleteTopicsRequest, describe_cluster::DescribeClusterRequest,
-    describe_configs::DescribeConfigsRequest, fetch::FetchRequest, find_coordinator::FindCoordinatorRequest,
-    incremental_alter_configs::IncrementalAlterConfigsRequest, init_producer_id::InitProducerIdRequest,
-    list_offsets::ListOffsetsRequest, metadata::MetadataRequest, offset_commit::OffsetCommitRequest,
-    offset_fetch::OffsetFetchRequest, produce::PRODUCE_VERSIONS,
+    api_versions::ApiVersionsRequest,
+    consumer_group_heartbeat::ConsumerGroupHeartbeatRequest,
+    create_topics::CreateTopicsRequest,
+    delete_groups::DeleteGroupsRequest,
+    delete_topics::DeleteTopicsRequest,
+    describe_cluster::DescribeClusterRequest,
+    describe_configs::DescribeConfigsRequest,
+    fetch::FetchRequest,
+    find_coordinator::FindCoordinatorRequest,
+    incremental_alter_configs::IncrementalAlterConfigsRequest,
+    init_producer_id::InitProducerIdRequest,
+    list_offsets::ListOffsetsRequest,
+    metadata::MetadataRequest,
+    offset_commit::OffsetCommitRequest,
+    offset_fetch::OffsetFetchRequest,
+    produce::{PRODUCE_VERSIONS, decode_produce},
 };
-use crate::wire::{Api, ApiKey, VersionRange};
+use crate::{
+    error::DecodeError,
+    wire::{Api, ApiKey, VersionRange, reader::Reader},
+};
 
 /// One line an API; a key of [`ApiKey`] without a line does not compile.
 macro_rules! spoken {
-    ($($key:ident: $versions:expr,)*) => {
+    ($($key:ident: $api:ty,)*) => {
         const ALL: &[ApiKey] = &[$(ApiKey::$key),*];
 
         const fn versions(key: ApiKey) -> VersionRange {
             match key {
-                $(ApiKey::$key => $versions,)*
+                $(ApiKey::$key => <$api as Spoken>::VERSIONS,)*
+            }
+        }
+
+        /// Reads an answer's body as the client would, and drops what it says.
+        pub(crate) fn read(key: ApiKey, version: i16, reader: &mut Reader) -> Result<(), DecodeError> {
+            match key {
+                $(ApiKey::$key => <$api as Spoken>::read(version, reader),)*
             }
         }
     };
 }
 
 spoken! {
-    Produce: PRODUCE_VERSIONS,
-    Fetch: FetchRequest::VERSIONS,
-    ListOffsets: ListOffsetsRequest::VERSIONS,
-    Metadata: MetadataRequest::VERSIONS,
-    OffsetCommit: OffsetCommitRequest::VERSIONS,
-    OffsetFetch: OffsetFetchRequest::VERSIONS,
-    FindCoordinator: FindCoordinatorRequest::VERSIONS,
-    ApiVersions: ApiVersionsRequest::VERSIONS,
-    CreateTopics: CreateTopicsRequest::VERSIONS,
-    DeleteTopics: DeleteTopicsRequest::VERSIONS,
-    InitProducerId: InitProducerIdRequest::VERSIONS,
-    DescribeConfigs: DescribeConfigsRequest::VERSIONS,
-    DeleteGroups: DeleteGroupsRequest::VERSIONS,
-    IncrementalAlterConfigs: IncrementalAlterConfigsRequest::VERSIONS,
-    DescribeCluster: DescribeClusterRequest::VERSIONS,
-    ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest::VERSIONS,
+    Produce: Produce,
+    Fetch: FetchRequest,
+    ListOffsets: ListOffsetsRequest,
+    Metadata: MetadataRequest,
+    OffsetCommit: OffsetCommitRequest,
+    OffsetFetch: OffsetFetchRequest,
+    FindCoordinator: FindCoordinatorRequest,
+    ApiVersions: ApiVersionsRequest,
+    CreateTopics: CreateTopicsRequest,
+    DeleteTopics: DeleteTopicsRequest,
+    InitProducerId: InitProducerIdRequest,
+    DescribeConfigs: DescribeConfigsRequest,
+    DeleteGroups: DeleteGroupsRequest,
+    IncrementalAlterConfigs: IncrementalAlterConfigsRequest,
+    DescribeCluster: DescribeClusterRequest,
+    ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest,
 }
 
 /// Every API that this client speaks, with the versions of it.
 pub(crate) fn spoken() -> impl Iterator<Item = (ApiKey, VersionRange)> {
     ALL.iter().map(|key| (*key, versions(*key)))
+}
+
+/// What a line names.
+trait Spoken {
+    const VERSIONS: VersionRange;
+
+    fn read(version: i16, reader: &mut Reader) -> Result<(), DecodeError>;
+}
+
+impl<A: Api> Spoken for A {
+    const VERSIONS: VersionRange = <A as Api>::VERSIONS;
+
+    fn read(version: i16, reader: &mut Reader) -> Result<(), DecodeError> {
+        A::decode(version, reader).map(drop)
+    }
+}
+
+/// Its requests are put together from record batches, by hand: it is no [`Api`].
+struct Produce;
+
+impl Spoken for Produce {
+    const VERSIONS: VersionRange = PRODUCE_VERSIONS;
+
+    fn read(version: i16, reader: &mut Reader) -> Result<(), DecodeError> {
+        decode_produce(version, reader).map(drop)
+    }
 }

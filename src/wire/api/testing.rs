@@ -1,17 +1,8 @@
 //! The checks that every API's tests share: answers as a broker writes them, requests as a broker reads them.
 
-use super::{
-    api_versions::ApiVersionsRequest, consumer_group_heartbeat::ConsumerGroupHeartbeatRequest,
-    create_topics::CreateTopicsRequest, delete_groups::DeleteGroupsRequest,
-    delete_topics::DeleteTopicsRequest, describe_cluster::DescribeClusterRequest,
-    describe_configs::DescribeConfigsRequest, fetch::FetchRequest, find_coordinator::FindCoordinatorRequest,
-    incremental_alter_configs::IncrementalAlterConfigsRequest, init_producer_id::InitProducerIdRequest,
-    list_offsets::ListOffsetsRequest, metadata::MetadataRequest, offset_commit::OffsetCommitRequest,
-    offset_fetch::OffsetFetchRequest, produce::PRODUCE_VERSIONS,
-};
 use crate::{
     error::DecodeError,
-    wire::{Api, ApiKey, VersionRange, reader::Reader, request::Body},
+    wire::{Api, VersionRange, reader::Reader, request::Body},
 };
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
@@ -24,31 +15,6 @@ macro_rules! tagged {
     };
 }
 pub(in crate::wire) use tagged;
-
-/// All APIs that this client speaks.
-pub(in crate::wire) fn apis() -> Vec<(ApiKey, VersionRange)> {
-    fn of<A: Api>() -> (ApiKey, VersionRange) {
-        (A::KEY, A::VERSIONS)
-    }
-    vec![
-        (ApiKey::Produce, PRODUCE_VERSIONS),
-        of::<FetchRequest>(),
-        of::<ListOffsetsRequest>(),
-        of::<MetadataRequest>(),
-        of::<OffsetCommitRequest>(),
-        of::<OffsetFetchRequest>(),
-        of::<FindCoordinatorRequest>(),
-        of::<ApiVersionsRequest>(),
-        of::<CreateTopicsRequest>(),
-        of::<DeleteTopicsRequest>(),
-        of::<InitProducerIdRequest>(),
-        of::<DescribeConfigsRequest>(),
-        of::<DeleteGroupsRequest>(),
-        of::<IncrementalAlterConfigsRequest>(),
-        of::<DescribeClusterRequest>(),
-        of::<ConsumerGroupHeartbeatRequest>(),
-    ]
-}
 
 pub(in crate::wire) fn versions(range: VersionRange) -> impl Iterator<Item = i16> {
     range.min..=range.max
