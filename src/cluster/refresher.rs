@@ -23,6 +23,7 @@ impl Refresh {
 }
 
 /// Runs until the cluster handle is gone.
+///
 /// `seed` decides the jitter of its waits.
 pub(crate) async fn run(cluster: Weak<Inner>, refresh: Refresh, max_age: Duration, seed: u64) {
     let mut backoff = Backoff::new(REFRESH_MIN, REFRESH_MAX, seed);

@@ -196,6 +196,21 @@ impl MockCluster {
     }
 
     /// Makes the first replica of each partition its leader again, where that is in sync.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use craftwire::mock::MockCluster;
+    ///
+    /// let mock = MockCluster::builder().brokers(2).topic("orders", 1).start_in_memory()?;
+    /// mock.stop_broker(1);
+    /// mock.start_broker(1)?;
+    /// assert_eq!(mock.leader("orders", 0), Some(2), "it leads since broker 1 went");
+    /// mock.elect_preferred_leaders();
+    /// assert_eq!(mock.leader("orders", 0), Some(1));
+    /// # Ok(()) }
+    /// ```
     pub fn elect_preferred_leaders(&self) {
         self.shared().at_now(|core, now| {
             core.change_replicas(now, |_, _, _, partition| {
@@ -249,6 +264,19 @@ impl MockCluster {
     /// # Errors
     ///
     /// There is no such partition, or one of the brokers does not run. Nothing has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use craftwire::mock::MockCluster;
+    ///
+    /// let mock = MockCluster::builder().brokers(3).topic("orders", 1).start_in_memory()?;
+    /// mock.reassign("orders", 0, &[3, 2])?;
+    /// assert_eq!(mock.replicas("orders", 0), [3, 2]);
+    /// assert!(mock.reassign("orders", 0, &[4]).is_err(), "there is no broker 4");
+    /// # Ok(()) }
+    /// ```
     pub fn reassign(&self, topic: &str, partition: i32, brokers: &[i32]) -> Result<(), MockError> {
         let refused = self.change(topic, partition, |runs, found| {
             let down = brokers.iter().copied().find(|id| !runs(*id));

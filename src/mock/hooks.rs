@@ -153,8 +153,8 @@ impl Hooks {
         let applies = |rule: &Rule| {
             rule.api == call.api
                 && rule.broker.is_none_or(|broker| broker == call.broker)
-                && rule.condition.as_ref().is_none_or(|condition| condition(call))
                 && rule.partition.as_ref().is_some_and(|(name, at)| name == topic && *at == index)
+                && rule.condition.as_ref().is_none_or(|condition| condition(call))
         };
         match self.first(applies) {
             Some(Action::Fail(code, when)) => Some((code, when)),
@@ -182,6 +182,10 @@ impl Hooks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
 
     fn rule(skip: u64, left: Option<u64>, code: i16) -> Rule {
         Rule {
@@ -216,5 +220,26 @@ mod tests {
         assert_eq!(codes, [6, 5, 5, 6, 6]);
         assert_eq!(hooks.hits(first), 2);
         assert_eq!(hooks.judge(&call(2), |_, _| false), None);
+    }
+
+    #[test]
+    fn a_condition_is_asked_only_of_what_its_rule_is_about() {
+        let asked = Arc::new(AtomicU32::new(0));
+        let mut hooks = Hooks::default();
+        for partition in [None, Some(("t".to_owned(), 0))] {
+            let asked = asked.clone();
+            let condition: Condition = Box::new(move |_| {
+                asked.fetch_add(1, Ordering::Relaxed);
+                true
+            });
+            hooks.add(Rule { partition, condition: Some(condition), ..rule(0, None, 5) });
+        }
+        let times = || asked.swap(0, Ordering::Relaxed);
+        assert!(hooks.judge_partition(&call(1), "t", 1).is_none());
+        assert_eq!(times(), 0, "of another partition, and of whole requests");
+        assert!(hooks.judge_partition(&call(1), "t", 0).is_some());
+        assert_eq!(times(), 1);
+        assert!(hooks.judge(&call(1), |_, _| false).is_some());
+        assert_eq!(times(), 1);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! * v1: which protocol a member speaks.
 
-use super::describe_groups::CLIENT_HOST;
+use super::describe_groups::{CLIENT_HOST, not_found};
 use super::find_coordinator::check_coordinator;
 use super::{text, topic_name};
 use crate::error::ErrorCode;
@@ -26,8 +26,7 @@ pub(crate) fn handle(
         let described = match describe(core, context, &id) {
             Ok(described) => described,
             Err(code) => {
-                let missing = code == ErrorCode::GROUP_ID_NOT_FOUND;
-                let message = missing.then(|| text(format!("Group {} not found.", id.as_str())));
+                let message = (code == ErrorCode::GROUP_ID_NOT_FOUND).then(|| not_found(&id));
                 DescribedGroup::default().with_error_code(code.0).with_error_message(message)
             }
         };

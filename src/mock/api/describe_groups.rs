@@ -9,6 +9,7 @@ use crate::mock::core::{Context, Core};
 use crate::mock::group::classic::{ClassicGroup, State};
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
+use kafka_protocol::protocol::StrBytes;
 
 pub(crate) fn handle(
     core: &mut Core,
@@ -19,9 +20,9 @@ pub(crate) fn handle(
         let described = match describe(core, context, &id) {
             Ok(described) => described,
             Err(ErrorCode::GROUP_ID_NOT_FOUND) if context.version < 6 => dead(),
-            Err(code) if context.version >= 6 && code == ErrorCode::GROUP_ID_NOT_FOUND => dead()
-                .with_error_code(code.0)
-                .with_error_message(Some(text(format!("Group {} not found.", id.as_str())))),
+            Err(code) if context.version >= 6 && code == ErrorCode::GROUP_ID_NOT_FOUND => {
+                dead().with_error_code(code.0).with_error_message(Some(not_found(&id)))
+            }
             Err(code) => DescribedGroup::default().with_error_code(code.0),
         };
         described.with_group_id(id)
@@ -60,6 +61,11 @@ fn described(group: &ClassicGroup, version: i16) -> DescribedGroup {
 
 fn dead() -> DescribedGroup {
     DescribedGroup::default().with_group_state(text("Dead"))
+}
+
+/// What Kafka says of a group that is not there.
+pub(super) fn not_found(id: &str) -> StrBytes {
+    text(format!("Group {id} not found."))
 }
 
 /// Where all members are, as Kafka writes it.

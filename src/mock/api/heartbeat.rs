@@ -1,6 +1,7 @@
 //! Heartbeat (12), v0 to v4: a member of a classic group is alive, and hears of a new generation.
 //!
-//! * v3: static members. A coordinator that still loads the group answers 0, as Kafka's does.
+//! * v3: static members. Kafka's coordinator answers 0 while it loads the group; this one has nothing to load, and what a
+//!   hook says is told as it is.
 
 use super::classic;
 use crate::error::ErrorCode;
