@@ -3,22 +3,15 @@
 
 use crate::{
     case::cases,
-    connection::Connection,
+    classic_member::{Member, PATIENCE},
+    offsets,
     target::{Target, text},
 };
-use bytes::{BufMut, Bytes, BytesMut};
 use craftwire_test_support::eventually;
 use kafka_protocol::messages::{
-    ConsumerProtocolSubscription, DescribeGroupsRequest, HeartbeatRequest, JoinGroupRequest,
-    JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest, SyncGroupRequest,
-    SyncGroupResponse,
-    join_group_request::JoinGroupRequestProtocol,
-    leave_group_request::MemberIdentity,
-    offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
-    sync_group_request::SyncGroupRequestAssignment,
+    DescribeGroupsRequest, LeaveGroupRequest, ListGroupsRequest, SyncGroupRequest,
+    join_group_request::JoinGroupRequestProtocol, leave_group_request::MemberIdentity,
 };
-use kafka_protocol::protocol::Encodable;
-use std::time::Duration;
 
 cases! {
     1 brokers;
@@ -43,138 +36,6 @@ cases! {
         tells_nothing_of_groups_that_are_not;
     ListGroups:
         lists_groups_in_every_version;
-}
-
-/// A member of a classic group, on a connection of its own to the coordinator.
-struct Member<'a> {
-    connection: Connection<'a>,
-    group: String,
-    id: String,
-    instance: Option<&'static str>,
-    generation: i32,
-    /// Names, each with what the member tells the leader besides its topics.
-    protocols: Vec<(&'static str, &'static str)>,
-}
-
-impl<'a> Member<'a> {
-    async fn new(target: &'a Target, group: &str) -> Self {
-        let coordinator = target.coordinator(group).await;
-        Self {
-            connection: target.connect_to(coordinator).await,
-            group: group.to_owned(),
-            id: String::new(),
-            instance: None,
-            generation: -1,
-            protocols: vec![("range", "first")],
-        }
-    }
-
-    async fn of_instance(target: &'a Target, group: &str, instance: &'static str) -> Self {
-        Self { instance: Some(instance), ..Self::new(target, group).await }
-    }
-
-    fn join_request(&self) -> JoinGroupRequest {
-        let protocol = |(name, user_data): &(&str, &str)| {
-            JoinGroupRequestProtocol::default().with_name(text(name)).with_metadata(subscription(user_data))
-        };
-        JoinGroupRequest::default()
-            .with_group_id(text(&self.group).into())
-            .with_session_timeout_ms(30_000)
-            .with_rebalance_timeout_ms(30_000)
-            .with_member_id(text(&self.id))
-            .with_group_instance_id(self.instance.map(text))
-            .with_protocol_type(text("consumer"))
-            .with_protocols(self.protocols.iter().map(protocol).collect())
-    }
-
-    fn sync_request(&self, version: i16, assignments: &[(&str, &'static str)]) -> SyncGroupRequest {
-        let given = assignments.iter().map(|(id, bytes)| {
-            SyncGroupRequestAssignment::default()
-                .with_member_id(text(id))
-                .with_assignment(Bytes::from_static(bytes.as_bytes()))
-        });
-        let stated = |value| (version >= 5).then(|| text(value));
-        SyncGroupRequest::default()
-            .with_group_id(text(&self.group).into())
-            .with_generation_id(self.generation)
-            .with_member_id(text(&self.id))
-            .with_group_instance_id(self.instance.map(text))
-            .with_protocol_type(stated("consumer"))
-            .with_protocol_name(stated("range"))
-            .with_assignments(given.collect())
-    }
-
-    fn heartbeat_request(&self) -> HeartbeatRequest {
-        HeartbeatRequest::default()
-            .with_group_id(text(&self.group).into())
-            .with_generation_id(self.generation)
-            .with_member_id(text(&self.id))
-            .with_group_instance_id(self.instance.map(text))
-    }
-
-    /// Sends JoinGroup, with an id if it is a dynamic member's first.
-    async fn send_join(&mut self) {
-        if self.id.is_empty() && self.instance.is_none() {
-            let given = self.connection.ask(9, &self.join_request()).await;
-            assert_eq!(given.error_code, 79);
-            self.id = given.member_id.to_string();
-        }
-        self.connection.send(9, &self.join_request()).await;
-    }
-
-    /// Waits for what comes of JoinGroup.
-    async fn joined(&mut self, target: &Target, label: &str) -> JoinGroupResponse {
-        let mut joined = self.connection.receive::<JoinGroupRequest>(9).await.expect("an answer");
-        joined.members.sort_by(|one, other| one.metadata.cmp(&other.metadata));
-        target.note(label, &joined);
-        if joined.error_code == 0 {
-            self.id = joined.member_id.to_string();
-            self.generation = joined.generation_id;
-        }
-        joined
-    }
-
-    async fn join(&mut self, target: &Target, label: &str) -> JoinGroupResponse {
-        self.send_join().await;
-        self.joined(target, label).await
-    }
-
-    async fn sync(&mut self, label: &str, assignments: &[(&str, &'static str)]) -> SyncGroupResponse {
-        let request = self.sync_request(5, assignments);
-        self.connection.noted(label, 5, &request).await
-    }
-
-    async fn beat(&mut self, label: &str) -> i16 {
-        let request = self.heartbeat_request();
-        self.connection.noted(label, 4, &request).await.error_code
-    }
-
-    /// Beats until it hears of a new generation: another member's request came on another connection.
-    async fn called(&mut self) {
-        let request = self.heartbeat_request();
-        eventually("the member is called", PATIENCE, async || {
-            (self.connection.ask(4, &request).await.error_code == 27).then_some(())
-        })
-        .await;
-    }
-
-    async fn leave(&mut self, label: &str) {
-        let member = MemberIdentity::default()
-            .with_member_id(text(&self.id))
-            .with_group_instance_id(self.instance.map(text));
-        let request =
-            LeaveGroupRequest::default().with_group_id(text(&self.group).into()).with_members(vec![member]);
-        self.connection.noted(label, 5, &request).await;
-    }
-
-    /// Alone in a generation that is complete.
-    async fn stable(target: &'a Target, group: &str) -> Self {
-        let mut member = Self::new(target, group).await;
-        assert_eq!(member.join(target, "the first joins").await.error_code, 0);
-        let id = member.id.clone();
-        assert_eq!(member.sync("the first syncs", &[(&id, "all")]).await.assignment, "all".as_bytes());
-        member
-    }
 }
 
 async fn a_member_comes_stays_and_leaves_in_every_version(target: &Target) {
@@ -324,35 +185,36 @@ async fn keeps_members_waiting_for_the_leader(target: &Target) {
     assert_eq!(synced.assignment, "b".as_bytes());
 }
 
+/// A request, of any kind that names a member, as others than the generation's members would send it; and the codes.
+macro_rules! of_others {
+    ($good:expr) => {
+        [
+            ("no group", 24, $good.clone().with_group_id(text("").into())),
+            ("another group", 25, $good.clone().with_group_id(text("nobody_is_here").into())),
+            ("unknown", 25, $good.clone().with_member_id(text("x"))),
+            ("unknown instance", 25, $good.clone().with_group_instance_id(Some(text("i")))),
+            ("older", 22, $good.clone().with_generation_id(0)),
+            ("newer", 22, $good.clone().with_generation_id(2)),
+        ]
+    };
+}
+
 async fn refuses_to_sync_what_is_not_the_generation(target: &Target) {
     let mut member = Member::stable(target, "refuses_to_sync").await;
     let good = member.sync_request(5, &[]);
-    let requests = [
-        ("no group", 24, good.clone().with_group_id(text("").into())),
-        ("another group", 25, good.clone().with_group_id(text("nobody_is_here").into())),
-        ("unknown", 25, good.clone().with_member_id(text("x"))),
-        ("unknown instance", 25, good.clone().with_group_instance_id(Some(text("i")))),
-        ("older", 22, good.clone().with_generation_id(0)),
-        ("newer", 22, good.clone().with_generation_id(2)),
+    let of_the_generation = [
         ("another type", 23, good.clone().with_protocol_type(Some(text("connect")))),
         ("another protocol", 23, good.clone().with_protocol_name(Some(text("sticky")))),
         ("no type", 23, good.clone().with_protocol_type(None)),
         ("as it is", 0, good.clone()),
     ];
-    for (label, code, request) in &requests {
-        assert_eq!(member.connection.noted(label, 5, request).await.error_code, *code, "{label}");
+    let requests = of_others!(good).into_iter().chain(of_the_generation);
+    for (label, code, request) in requests {
+        assert_eq!(member.connection.noted(label, 5, &request).await.error_code, code, "{label}");
     }
     let good = member.heartbeat_request();
-    let requests = [
-        ("no group", 24, good.clone().with_group_id(text("").into())),
-        ("another group", 25, good.clone().with_group_id(text("nobody_is_here").into())),
-        ("unknown", 25, good.clone().with_member_id(text("x"))),
-        ("unknown instance", 25, good.clone().with_group_instance_id(Some(text("i")))),
-        ("older", 22, good.clone().with_generation_id(0)),
-        ("newer", 22, good.clone().with_generation_id(2)),
-    ];
-    for (label, code, request) in &requests {
-        assert_eq!(member.connection.noted(label, 4, request).await.error_code, *code, "{label}");
+    for (label, code, request) in of_others!(good) {
+        assert_eq!(member.connection.noted(label, 4, &request).await.error_code, code, "{label}");
     }
 }
 
@@ -423,16 +285,7 @@ async fn takes_commits_of_the_generation_only(target: &Target) {
     let topic = target.topic("takes_commits_of_the_generation", 1, &[]).await;
     let group = "takes_commits_of_the_generation";
     let commit = |member: &str, instance: Option<&str>, generation| {
-        let partition = OffsetCommitRequestPartition::default().with_committed_offset(1);
-        let topic = OffsetCommitRequestTopic::default()
-            .with_name(topic.name.clone().into())
-            .with_partitions(vec![partition]);
-        OffsetCommitRequest::default()
-            .with_group_id(text(group).into())
-            .with_member_id(text(member))
-            .with_group_instance_id(instance.map(text))
-            .with_generation_id_or_member_epoch(generation)
-            .with_topics(vec![topic])
+        offsets::commit(group, member, generation, &topic, 0, 1).with_group_instance_id(instance.map(text))
     };
     let mut member = Member::new(target, group).await;
     for version in [2, 6, 8, 9] {
@@ -525,16 +378,3 @@ async fn lists_groups_in_every_version(target: &Target) {
         assert_eq!((all.error_code, found), (0, *is_listed), "{states:?} {types:?}");
     }
 }
-
-/// What a consumer of the topic "t" tells the leader. Kafka 4.1 never answers where it cannot read that.
-fn subscription(user_data: &str) -> Bytes {
-    let subscription = ConsumerProtocolSubscription::default()
-        .with_topics(vec![text("t")])
-        .with_user_data(Some(Bytes::copy_from_slice(user_data.as_bytes())));
-    let mut bytes = BytesMut::new();
-    bytes.put_i16(0);
-    subscription.encode(&mut bytes, 0).unwrap();
-    bytes.freeze()
-}
-
-const PATIENCE: Duration = Duration::from_secs(20);

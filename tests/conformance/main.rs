@@ -18,6 +18,7 @@
 
 mod case;
 mod checklist;
+mod classic_member;
 mod connection;
 mod records;
 mod target;
