@@ -62,12 +62,7 @@ fn without_a_delay_the_first_member_is_answered_at_once() {
 #[test]
 fn sync_waits_for_the_leader() {
     let mut rig = rig();
-    let (mut one, mut two) = (Player::new(1), Player::new(2));
-    assert!(parked(&one.come(&rig)) && parked(&two.come(&rig)));
-    rig.after(DELAY * 2);
-    one.hear(&rig);
-    two.hear(&rig);
-    let (first, other) = if leader(&rig) == one.id { (one, two) } else { (two, one) };
+    let (first, other) = two_joined(&mut rig);
     assert!(parked(&other.sync(&rig, &[])));
     assert_eq!(state(&rig), "CompletingRebalance");
     let own = synced(first.sync(&rig, &[(&first.id, "a"), (&other.id, "b")]));
@@ -189,12 +184,7 @@ fn members_that_wait_need_no_heartbeat() {
 #[test]
 fn a_member_that_never_syncs_is_taken_out() {
     let mut rig = rig();
-    let (mut one, mut two) = (Player::new(1), Player::new(2));
-    assert!(parked(&one.come(&rig)) && parked(&two.come(&rig)));
-    rig.after(DELAY * 2);
-    one.hear(&rig);
-    two.hear(&rig);
-    let (first, other) = if leader(&rig) == one.id { (one, two) } else { (two, one) };
+    let (first, other) = two_joined(&mut rig);
     assert_eq!(code_of_sync(first.sync(&rig, &[])), ErrorCode::NONE);
     for _ in 0..11 {
         rig.after(Duration::from_secs(5));
@@ -240,12 +230,7 @@ fn many_members_leave_in_one_request_each_with_its_own_answer() {
 #[test]
 fn an_assignment_that_is_being_made_is_void_when_somebody_comes() {
     let mut rig = rig();
-    let (mut one, mut two) = (Player::new(1), Player::new(2));
-    assert!(parked(&one.come(&rig)) && parked(&two.come(&rig)));
-    rig.after(DELAY * 2);
-    one.hear(&rig);
-    two.hear(&rig);
-    let (first, other) = if leader(&rig) == one.id { (one, two) } else { (two, one) };
+    let (first, other) = two_joined(&mut rig);
     assert!(parked(&other.sync(&rig, &[])));
     assert!(parked(&Player::new(3).come(&rig)));
     assert_eq!(code_of_sync(other.resume(&rig)), ErrorCode::REBALANCE_IN_PROGRESS);

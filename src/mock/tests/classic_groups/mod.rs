@@ -185,6 +185,16 @@ fn code_of_sync(outcome: Outcome) -> ErrorCode {
     ErrorCode(synced(outcome).error_code)
 }
 
+/// The leader of a generation of two that is to be synced, and the other.
+fn two_joined(rig: &mut Rig) -> (Player, Player) {
+    let (mut one, mut two) = (Player::new(1), Player::new(2));
+    assert!(parked(&one.come(rig)) && parked(&two.come(rig)));
+    rig.after(DELAY * 2);
+    one.hear(rig);
+    two.hear(rig);
+    if leader(rig) == one.id { (one, two) } else { (two, one) }
+}
+
 /// Members in a generation that is complete; the first one leads, and each is assigned "to-" and its connection.
 fn stable(rig: &mut Rig, mut players: Vec<Player>) -> Vec<Player> {
     for player in &mut players {
