@@ -1,25 +1,23 @@
-//! A small seeded generator (SplitMix64): one seed is one sequence.
+//! What the simulation draws from one seed.
+
+use craftwire_test_support::SplitMix;
 
 /// Equal seeds give equal sequences.
 #[derive(Debug, Clone)]
-pub(crate) struct Random(u64);
+pub(crate) struct Random(SplitMix);
 
 impl Random {
     /// A generator of its own for one purpose, so that what draws from one changes nothing for the others.
     pub(crate) fn of(seed: u64, purpose: &str) -> Self {
-        let mut state = Self(seed);
+        let mut state = Self(SplitMix(seed));
         for byte in purpose.bytes() {
-            state = Self(state.next() ^ u64::from(byte));
+            state = Self(SplitMix(state.next() ^ u64::from(byte)));
         }
         state
     }
 
     pub(crate) const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.draw()
     }
 
     /// From `low` to `high`, both included.

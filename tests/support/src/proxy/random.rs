@@ -1,5 +1,6 @@
 //! Chance that can be had again: numbers from a seed and a place, with no state between them.
 
+use crate::random::SplitMix;
 use std::time::Duration;
 
 /// One draw, for one purpose. The same seed, rule and count give the same.
@@ -28,12 +29,9 @@ impl Draw {
     }
 }
 
-/// splitmix64's finalizer: every bit of the input moves half the bits of the output.
-fn mix(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+/// The first number of a sequence: every bit of the seed moves half the bits of it.
+const fn mix(seed: u64) -> u64 {
+    SplitMix(seed).draw()
 }
 
 #[cfg(test)]
