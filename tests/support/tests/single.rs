@@ -1,13 +1,13 @@
 //! One node: Java's tools and programs against it, and that it ends when we do.
-#![allow(clippy::disallowed_methods, reason = "it waits for real processes to vanish")]
+#![allow(clippy::disallowed_methods, reason = "records are to carry the time of the wall clock")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use craftwire_test_support::{
-    Batching, ConsumeSpec, ReadSpec, WriteSpec, kcat, require_kafka, shared_single,
+    Batching, ConsumeSpec, ReadSpec, WriteSpec, eventually, kcat, require_kafka, shared_single,
 };
 
 #[tokio::test]
@@ -116,14 +116,11 @@ async fn compaction_leaves_gaps_within_seconds() {
             .write(&topic, &WriteSpec { count: 8, first, distinct_keys: 4, ..WriteSpec::default() })
             .await;
     }
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
+    eventually("the log is compacted", Duration::from_secs(60), async || {
         let read = java.read(&topic, &ReadSpec::default()).await;
-        if read.len() < 32 && read[0].offset > 0 {
-            break;
-        }
-        assert!(Instant::now() < deadline, "nothing was compacted");
-    }
+        (read.len() < 32 && read[0].offset > 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -162,8 +159,8 @@ async fn kcat_writes_what_java_reads() {
     assert_eq!(values.collect::<Vec<_>>(), [Some(b"one".to_vec()), Some(b"two".to_vec())]);
 }
 
-#[test]
-fn a_kafka_ends_with_its_process_even_when_that_is_killed_and_the_broker_is_stopped() {
+#[tokio::test]
+async fn a_kafka_ends_with_its_process_even_when_that_is_killed_and_the_broker_is_stopped() {
     require_kafka!();
     let mut program = Command::new(env!("CARGO_BIN_EXE_kafka"))
         .args(["--port", "0", "--print-pids"])
@@ -179,11 +176,11 @@ fn a_kafka_ends_with_its_process_even_when_that_is_killed_and_the_broker_is_stop
     assert!(Command::new("sh").arg("-c").arg(format!("kill -STOP {pid}")).status().unwrap().success());
     program.kill().unwrap();
     program.wait().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while Path::new("/proc").join(&pid).exists() || Path::new(&dir).exists() {
-        assert!(Instant::now() < deadline, "the JVM {pid} or its files in {dir} are still there");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let gone = format!("the JVM {pid} and its files in {dir} are gone");
+    eventually(&gone, Duration::from_secs(60), async || {
+        (!Path::new("/proc").join(&pid).exists() && !Path::new(&dir).exists()).then_some(())
+    })
+    .await;
 }
 
 /// The record count of every batch in a partition's first segment: at byte 57 of a batch whose length stands at 8.
