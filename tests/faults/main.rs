@@ -10,6 +10,8 @@
 )]
 
 #[cfg(feature = "mock")]
+mod bad_answers;
+#[cfg(feature = "mock")]
 mod descriptors;
 #[cfg(feature = "mock")]
 mod out_of_step;

@@ -3,6 +3,7 @@
 use craftwire::{
     Client, ProducerRecord,
     admin::{AdminError, ConfigOwner, NewTopic},
+    consumer::Consumer,
     error::ErrorCode,
     mock::{Api, Call, Hooked, MockCluster},
 };
@@ -13,7 +14,7 @@ use std::{
 };
 use tokio::time::{Instant, interval};
 
-const RECORDS: usize = 40;
+pub(crate) const RECORDS: usize = 40;
 /// In virtual time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(900);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -89,13 +90,7 @@ impl Run {
             };
             delivery.await.unwrap();
         }
-        let mut consumer = self.client.consumer().group("g").topics(["t"]).build().await.unwrap();
-        let mut seen = BTreeSet::new();
-        while seen.len() < RECORDS {
-            let record = consumer.recv().await.unwrap().unwrap();
-            consumer.ack(&record);
-            assert!(seen.insert(record.value().unwrap().to_vec()), "handed out twice");
-        }
+        let consumer = read_all(&self.client).await;
         // Closing is given less time than a broker may ask for; committing is tried until it is done.
         while let Err(error) = consumer.commit().await {
             assert!(error.is_retriable(), "{error:?}");
@@ -124,6 +119,18 @@ impl Run {
     pub(crate) fn count(&self) -> usize {
         self.requests.lock().unwrap().len()
     }
+}
+
+/// Reads all records as a member of a group, each once.
+pub(crate) async fn read_all(client: &Client) -> Consumer {
+    let mut consumer = client.consumer().group("g").topics(["t"]).build().await.unwrap();
+    let mut seen = BTreeSet::new();
+    while seen.len() < RECORDS {
+        let record = consumer.recv().await.unwrap().unwrap();
+        consumer.ack(&record);
+        assert!(seen.insert(record.value().unwrap().to_vec()), "handed out twice");
+    }
+    consumer
 }
 
 /// Notes when and on which connection a hook is about to act.

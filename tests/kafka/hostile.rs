@@ -3,7 +3,7 @@
 //! What single answers may hold is tried byte by byte beside their decoders; this is about the connection around them.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use craftwire::{Client, ConnectError, ProducerRecord, error::ConnectionError};
+use craftwire::{Client, ConnectError, error::ConnectionError};
 use kafka_protocol::{
     messages::{
         ApiKey, ApiVersionsResponse, MetadataRequest, MetadataResponse, RequestHeader, ResponseHeader,
@@ -13,7 +13,6 @@ use kafka_protocol::{
     protocol::{Decodable, Encodable, StrBytes},
 };
 use std::{
-    collections::BTreeSet,
     error::Error,
     sync::{
         Arc,
@@ -242,64 +241,4 @@ async fn a_frame_that_never_comes_whole_ends_with_the_request() {
     let client = broker.connect().await.unwrap();
     let error = client.admin().describe_topic("t").await.unwrap_err();
     assert!(error.is_retriable(), "{error:?}");
-}
-
-/// Publishes, and reads all of it as a member of a group, to the end.
-#[cfg(feature = "mock")]
-async fn whole_way(client: &Client) {
-    const COUNT: usize = 40;
-    let producer = client.producer().build().await.unwrap();
-    for number in 0..COUNT {
-        let record = ProducerRecord::new("t", number.to_string()).key(number.to_string());
-        producer.send(record).await.unwrap().await.unwrap();
-    }
-    let mut consumer = client.consumer().group("g").topics(["t"]).build().await.unwrap();
-    let mut seen = BTreeSet::new();
-    while seen.len() < COUNT {
-        let record = consumer.recv().await.unwrap().unwrap();
-        consumer.ack(&record);
-        assert!(seen.insert(record.value().unwrap().to_vec()), "handed out twice");
-    }
-    consumer.close().await.unwrap();
-}
-
-/// In virtual time, so that what is waited for is what the client's own clocks say.
-#[cfg(feature = "mock")]
-#[tokio::test(start_paused = true)]
-async fn one_bad_answer_of_any_kind_costs_seconds_at_most() {
-    use craftwire::mock::{Api, Hooked, MockCluster, On};
-    const APIS: [Api; 9] = [
-        Api::Metadata,
-        Api::InitProducerId,
-        Api::Produce,
-        Api::FindCoordinator,
-        Api::ConsumerGroupHeartbeat,
-        Api::OffsetFetch,
-        Api::ListOffsets,
-        Api::Fetch,
-        Api::OffsetCommit,
-    ];
-    type Hook = fn(On<'_>) -> Hooked;
-    let mischiefs: [(&str, Hook); 4] = [
-        ("lost with the request", |on| on.disconnect_before()),
-        ("lost after the deed", |on| on.disconnect_after()),
-        ("garbled", |on| on.answer(vec![0xff; 100])),
-        ("empty", |on| on.answer(Vec::new())),
-    ];
-    for api in APIS {
-        for (name, mischief) in mischiefs {
-            for first in [0, 1] {
-                let mock = MockCluster::builder().brokers(3).topic("t", 4).start_in_memory().unwrap();
-                let builder = Client::builder(&mock.bootstrap()).memory(mock.connector());
-                let hook = mischief(mock.on(api).skip(first));
-                let client = builder.build().await.unwrap();
-                let done = tokio::time::timeout(Duration::from_secs(10), whole_way(&client)).await;
-                assert!(done.is_ok(), "{api:?} {name}, number {first}: no end in sight");
-                // Some are asked but once.
-                assert!(hook.hits() == 1 || first == 1, "{api:?} {name}: it was never asked");
-                let records = (0..4).map(|partition| mock.records("t", partition).len()).sum::<usize>();
-                assert_eq!(records, 40, "{api:?} {name}, number {first}");
-            }
-        }
-    }
 }
