@@ -110,34 +110,54 @@ impl<'a> Judge<'a> {
 
     pub(crate) fn found(&mut self, partition: i32, offset: i64, value: &[u8]) {
         let (key, number) = key_and_number(value);
+        self.found_number(partition, offset, key, number);
+    }
+
+    /// The same for a record whose value was read.
+    pub(crate) fn found_number(&mut self, partition: i32, offset: i64, key: usize, number: usize) {
         let Some(fate) = self.fates.get(key).and_then(|fates| fates.0.get(number)) else {
             self.verdict.foreign += 1;
+            self.verdict.tell(format_args!("{key} {number} at {partition} {offset} is nobody's"));
             return;
         };
         self.found[key][number] += 1;
         if self.found[key][number] > 1 {
             self.verdict.duplicates += 1;
+            self.verdict.tell(format_args!("{key} {number} is there again, at {partition} {offset}"));
             return;
         }
         let before = self.last.insert((key, partition), number);
-        self.verdict.order_breaks += u64::from(before.is_some_and(|before| before > number));
+        if let Some(before) = before.filter(|before| *before > number) {
+            self.verdict.order_breaks += 1;
+            self.verdict.tell(format_args!("{key} {number} at {partition} {offset} comes after {before}"));
+        }
         match fate.fate() {
             Fate::Acked { partition: told, offset: at } => {
-                let is_there = told == partition && at.is_none_or(|at| at == offset);
-                self.verdict.misplaced += u64::from(!is_there);
+                if told != partition || at.is_some_and(|at| at != offset) {
+                    self.verdict.misplaced += 1;
+                    let told = (told, at);
+                    self.verdict
+                        .tell(format_args!("{key} {number} is at {partition} {offset}, not {told:?}"));
+                }
             }
-            Fate::NotSent => self.verdict.written_not_sent += 1,
+            Fate::NotSent => {
+                self.verdict.written_not_sent += 1;
+                self.verdict.tell(format_args!("{key} {number}, not sent, is at {partition} {offset}"));
+            }
             Fate::Unknown => self.verdict.unknown_written += 1,
         }
     }
 
     pub(crate) fn end(mut self) -> Verdict {
-        for (fates, found) in self.fates.iter().zip(&self.found) {
-            for (fate, found) in fates.iter().zip(found) {
+        for (key, (fates, found)) in self.fates.iter().zip(&self.found).enumerate() {
+            for (number, (fate, found)) in fates.iter().zip(found).enumerate() {
                 match fate {
                     Fate::Acked { .. } => {
                         self.verdict.acked += 1;
-                        self.verdict.lost += u64::from(*found == 0);
+                        if *found == 0 {
+                            self.verdict.lost += 1;
+                            self.verdict.tell(format_args!("{key} {number} is lost: {fate:?}"));
+                        }
                     }
                     Fate::NotSent => self.verdict.not_sent += 1,
                     Fate::Unknown => self.verdict.unknown += 1,
@@ -168,6 +188,8 @@ pub(crate) struct Verdict {
     pub(crate) unknown: u64,
     /// Of those, how many are in the log.
     pub(crate) unknown_written: u64,
+    /// The first of what is wrong, in words.
+    breaches: Vec<String>,
 }
 
 impl Verdict {
@@ -175,6 +197,12 @@ impl Verdict {
     pub(crate) fn is_clean(&self) -> bool {
         let honest = self.misplaced + self.written_not_sent + self.foreign;
         self.lost + self.duplicates + self.order_breaks + honest == 0
+    }
+
+    fn tell(&mut self, breach: fmt::Arguments<'_>) {
+        if self.breaches.len() < BREACHES_TOLD {
+            self.breaches.push(breach.to_string());
+        }
     }
 }
 
@@ -190,9 +218,14 @@ impl fmt::Display for Verdict {
                 ", {misplaced} elsewhere, {written_not_sent} written though not sent, {foreign} nobody's"
             )?;
         }
+        if !self.breaches.is_empty() {
+            write!(f, "; {}", self.breaches.join("; "))?;
+        }
         Ok(())
     }
 }
+
+const BREACHES_TOLD: usize = 5;
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,16 @@
 //! A load whose history can be judged: numbered records under keys, what became of each, and what a reader saw.
 
-use crate::common::PATIENCE;
+use crate::{
+    common::PATIENCE,
+    ledger::{Fate, Fates, Judge},
+};
 use craftwire::{
     Producer, ProducerRecord,
     consumer::{Consumer, TopicPartition},
     producer::{Ack, DeliveryError},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -138,35 +141,28 @@ pub(crate) fn judge(sent: &[Sent], log: &[Place]) {
 /// Every acked record is there once, at the offset of its ack; what was not sent is not there; keys are in order. Says
 /// how many were acked.
 pub(crate) fn judge_outcomes(sent: &[Sent], log: &[Place]) -> usize {
-    let mut places: BTreeMap<(usize, u64), Vec<Place>> = BTreeMap::new();
+    let by_number: BTreeMap<_, _> =
+        sent.iter().map(|(key, number, outcome)| ((*key, *number), outcome)).collect();
+    assert_eq!(by_number.len(), sent.len());
+    let mut fates = vec![Fates::default(); KEYS];
+    for ((key, number), outcome) in by_number {
+        assert_eq!(fates[key].iter().count(), index(number), "each has an outcome");
+        fates[key].push(Fate::from(outcome));
+    }
+    let mut judge = Judge::new(&fates);
+    let mut homes = BTreeMap::new();
     for place in log {
-        places.entry((place.key, place.number)).or_default().push(*place);
+        judge.found_number(place.partition, place.offset, place.key, index(place.number));
+        let home = *homes.entry(place.key).or_insert(place.partition);
+        assert_eq!(home, place.partition, "a key stays in its partition: {place:?}");
     }
-    let mut acked = 0;
-    for (key, number, outcome) in sent {
-        let found = places.get(&(*key, *number)).map_or(&[][..], Vec::as_slice);
-        match outcome {
-            Ok(ack) => {
-                let [one] = found else { panic!("key {key} number {number} was acked, and is at {found:?}") };
-                assert_eq!((one.partition, one.offset), (ack.partition, ack.offset.unwrap_or(one.offset)));
-                acked += 1;
-            }
-            Err(DeliveryError::NotSent(cause)) => assert_eq!(found, [], "not sent: {cause}"),
-            Err(error) => assert!(found.len() < 2, "{error}: {found:?}"),
-        }
-    }
-    let outcomes = BTreeSet::from_iter(sent.iter().map(|(key, number, _)| (*key, *number)));
-    assert_eq!(outcomes.len(), sent.len());
-    assert!(places.keys().all(|place| outcomes.contains(place)), "what nobody sent is in the log");
-    let mut last = BTreeMap::new();
-    for place in log {
-        let before = last.insert(place.key, place.number);
-        assert!(
-            before.is_none_or(|before| before < place.number),
-            "out of order: {before:?}, then {place:?}"
-        );
-    }
-    acked
+    let verdict = judge.end();
+    assert!(verdict.is_clean(), "{verdict}");
+    index(verdict.acked)
+}
+
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap()
 }
 
 /// Reads until told how much there is, and then until it has that much.

@@ -18,6 +18,9 @@ mod groups;
 mod history;
 mod hostile;
 mod keys;
+#[path = "../cluster_faults/ledger.rs"]
+#[allow(dead_code, reason = "the tests of the cluster's faults need more of it")]
+mod ledger;
 mod produce_interop;
 mod provision;
 mod proxy_faults;
