@@ -223,6 +223,9 @@ fn prefixed_len(bytes: usize) -> usize {
 
 /// Length of a non-negative number as a zigzag varint.
 fn varint_len(number: usize) -> usize {
+    if number < 64 {
+        return 1;
+    }
     let zigzag_bits = usize::BITS - number.leading_zeros() + 1;
     usize::try_from(zigzag_bits.div_ceil(7)).unwrap_or(usize::MAX)
 }

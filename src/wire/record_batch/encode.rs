@@ -8,7 +8,7 @@ use super::{
     ATTRIBUTES_AT, BASE_SEQUENCE_AT, BASE_TIMESTAMP_AT, BATCH_HEADER_BYTES, CRC_AT, LAST_OFFSET_DELTA_AT,
     LEADER_EPOCH_AT, LENGTH_AT, MAGIC, MAGIC_AT, MAX_TIMESTAMP_AT, PRODUCER_EPOCH_AT, PRODUCER_ID_AT,
     RECORD_COUNT_AT, UNCOUNTED_BYTES,
-    varint::{VARINT_BYTES_MAX, put_zigzag, zigzag_len},
+    varint::{VARINT_BYTES_MAX, one_byte, put_zigzag, zigzag_len},
 };
 use crate::wire::compression::{Compression, Compressor};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -181,7 +181,12 @@ impl BatchBuilder {
         Layout { timestamp_delta, offset_delta, body_len }
     }
 
+    #[inline]
     fn put_varint(&mut self, value: i64) {
+        // Nearly all lengths are less than 64: one byte, without a copy.
+        if let Some(byte) = one_byte(value) {
+            return self.buffer.put_u8(byte);
+        }
         let mut bytes = [0; VARINT_BYTES_MAX];
         let end = put_zigzag(&mut bytes, 0, value);
         self.buffer.put_slice(&bytes[..end]);

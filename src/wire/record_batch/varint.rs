@@ -8,8 +8,21 @@ use crate::error::DecodeError;
 /// The most bytes one varint takes.
 pub(super) const VARINT_BYTES_MAX: usize = 10;
 
+/// The whole of it, if it takes one byte.
+#[inline]
+pub(super) const fn one_byte(value: i64) -> Option<u8> {
+    match value {
+        -64..64 => Some(zigzag(value).to_le_bytes()[0]),
+        _ => None,
+    }
+}
+
 /// The bytes that `value` takes.
+#[inline]
 pub(super) const fn zigzag_len(value: i64) -> usize {
+    if one_byte(value).is_some() {
+        return 1;
+    }
     let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
     bits.div_ceil(7)
 }
