@@ -15,6 +15,16 @@ use std::{fmt, time::Duration};
 ///
 /// A record that comes after a pause is sent at once in all of them. While records flow, a broker gets at most one
 /// request per gap (more when a whole batch is ready), and that request carries all partitions that have records.
+///
+/// Its `Display` is a table of all settings; so is that of a [`ProducerBuilder`].
+///
+/// ```
+/// use craftwire::producer::Profile;
+///
+/// let table = Profile::Durable.to_string();
+/// assert!(table.lines().any(|row| row.starts_with("| acks ") && row.contains(" all ")));
+/// println!("{table}");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Profile {
@@ -110,9 +120,21 @@ impl fmt::Debug for ProducerBuilder {
     }
 }
 
+impl Profile {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Durable => "Durable",
+            Self::Realtime => "Realtime",
+            Self::Throughput => "Throughput",
+        }
+    }
+}
+
 /// All settings of a producer.
 #[derive(Debug, Clone)]
 pub(crate) struct ProducerConfig {
+    /// What the others began as.
+    pub(crate) profile: Profile,
     pub(crate) compression: Compression,
     /// A batch that reaches it is closed; so many ready bytes need not wait for the gap.
     pub(crate) batch_bytes: usize,
@@ -137,6 +159,7 @@ pub(crate) struct ProducerConfig {
 impl ProducerConfig {
     pub(crate) fn of(profile: Profile) -> Self {
         let common = Self {
+            profile,
             compression: Compression::Snappy,
             batch_bytes: 128 * KIB,
             request_bytes: 1024 * KIB,

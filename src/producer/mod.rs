@@ -23,6 +23,7 @@ mod metrics;
 mod partition;
 mod partitioner;
 mod record;
+mod settings_table;
 mod settle;
 mod shared;
 #[cfg(test)]
