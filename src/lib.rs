@@ -11,6 +11,7 @@ pub mod client;
 pub mod consumer;
 pub mod crafting;
 pub mod error;
+pub mod metrics;
 pub mod producer;
 
 pub use admin::Admin;

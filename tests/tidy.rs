@@ -17,13 +17,14 @@ use std::{
 };
 
 /// What all may import, and what imports nothing but its like.
-const LEAVES: &[&str] = &["error", "config", "backoff"];
+const LEAVES: &[&str] = &["error", "config", "backoff", "metrics"];
 
 /// What each folder may import besides itself and the leaves.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("config", &[]),
     ("backoff", &[]),
+    ("metrics", &[]),
     ("wire", &[]),
     ("net", &["wire"]),
     ("cluster", &["wire", "net"]),

@@ -3,7 +3,7 @@
 //! Invariant: a partition that is put here while the lane rests wakes it, once; while the lane is awake, or will wake by
 //! itself, nobody pays for waking it.
 
-use super::partition::PartitionSlot;
+use super::{metrics::BrokerCounters, partition::PartitionSlot};
 use crate::net::waker::LaneWaker;
 use std::{
     collections::VecDeque,
@@ -17,6 +17,7 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Door {
     broker_id: i32,
+    counters: Arc<BrokerCounters>,
     waker: LaneWaker,
     inbox: Mutex<Inbox>,
     closed: AtomicBool,
@@ -42,7 +43,17 @@ pub(crate) enum Rest {
 impl Door {
     pub(crate) fn new(broker_id: i32) -> Self {
         let inbox = Mutex::new(Inbox { slots: Vec::new(), rest: Rest::Listed });
-        Self { broker_id, waker: LaneWaker::default(), inbox, closed: AtomicBool::new(false) }
+        let counters = Arc::default();
+        Self { broker_id, counters, waker: LaneWaker::default(), inbox, closed: AtomicBool::new(false) }
+    }
+
+    /// The same, counted with the lanes that the broker had before.
+    pub(crate) fn counted(self, counters: Arc<BrokerCounters>) -> Self {
+        Self { counters, ..self }
+    }
+
+    pub(crate) fn counters(&self) -> &BrokerCounters {
+        &self.counters
     }
 
     pub(crate) fn broker_id(&self) -> i32 {

@@ -111,7 +111,7 @@ impl Driver {
     fn lane(&mut self, broker_id: i32) -> Arc<Door> {
         let shared = &self.shared;
         let (door, _) = self.lanes.entry(broker_id).or_insert_with(|| {
-            let door = Arc::new(Door::new(broker_id));
+            let door = Arc::new(Door::new(broker_id).counted(shared.broker_counters(broker_id)));
             let settings = LaneSettings::new(&shared.config, shared.cluster.config().request_timeout);
             let lane = ProduceLane::new(door.clone(), shared.clone(), shared.counters.clone(), settings);
             let task = shared.cluster.spawn_lane(broker_id, lane, door.waker());

@@ -7,7 +7,7 @@ use super::{
     config::ProducerConfig,
     door::{Door, Rest},
     gate::{Gate, Leave},
-    metrics::{Counters, add, count, take},
+    metrics::{Counters, add, take},
     partition::{PartitionSlot, Poll},
     settle::Answer,
 };
@@ -133,15 +133,16 @@ impl ProduceLane {
     fn build(&mut self, version: i16, now: Instant) -> Option<Request> {
         let mut topics: Vec<ProduceTopic> = Vec::new();
         let mut batches = Vec::with_capacity(self.ready.len());
-        let mut bytes = 0;
+        let (mut bytes, mut records) = (0, 0);
         for _ in 0..self.ready.len() {
             let room = self.settings.in_flight_bytes.saturating_sub(self.in_flight_bytes);
             if bytes >= self.settings.request_bytes.min(room) {
                 break;
             }
             let Some(slot) = self.ready.pop_front() else { break };
-            let Some((id, batch)) = self.next_batch(&slot, now) else { continue };
+            let Some((id, batch, record_count)) = self.next_batch(&slot, now) else { continue };
             bytes += batch.len();
+            records += u64::from(record_count);
             match topics.iter_mut().find(|topic| Arc::ptr_eq(&topic.name, &slot.topic)) {
                 Some(topic) => topic.partitions.push((slot.partition, batch)),
                 None => topics.push(ProduceTopic {
@@ -161,6 +162,7 @@ impl ProduceLane {
         self.in_flight_bytes += bytes;
         add(&self.counters.requests, 1);
         add(&self.counters.requests_in_flight, 1);
+        self.door.counters().sent(bytes, records);
         match body {
             Ok(body) => {
                 self.gate.sent(now);
@@ -176,7 +178,7 @@ impl ProduceLane {
     }
 
     /// The batch of `slot` for the next request, if it has one to send now.
-    fn next_batch(&mut self, slot: &Arc<PartitionSlot>, now: Instant) -> Option<(u64, Bytes)> {
+    fn next_batch(&mut self, slot: &Arc<PartitionSlot>, now: Instant) -> Option<(u64, Bytes, u32)> {
         match slot.poll(&self.door, self.next_token, now) {
             Poll::Nothing => None,
             Poll::Later(at) => {
@@ -187,23 +189,21 @@ impl ProduceLane {
                 self.outside.need_producer_id(spent);
                 None
             }
-            Poll::Resend { id, bytes } => Some((id, bytes)),
-            Poll::Seal { id, builder, stamp, more, is_new } => {
+            Poll::Resend { id, bytes, record_count } => Some((id, bytes, record_count)),
+            Poll::Seal { id, builder, stamp, more, queued_for } => {
                 // Compressing is done without the lock, so that appending goes on meanwhile.
                 let sealed = builder.seal(self.settings.compression, stamp, &mut self.compressor);
-                if is_new {
-                    let counters = &self.counters;
-                    add(&counters.batches, 1);
-                    add(&counters.records, u64::from(sealed.record_count));
-                    add(&counters.bytes_uncompressed, count(sealed.uncompressed_len));
-                    add(&counters.bytes_compressed, count(sealed.bytes.len()));
+                let record_count = sealed.record_count;
+                if let Some(queued_for) = queued_for {
+                    let (before, after) = (sealed.uncompressed_len, sealed.bytes.len());
+                    slot.counters.sent(record_count, before, after, queued_for);
                 }
                 let bytes = sealed.bytes.clone();
                 slot.lock().sealed(id, sealed);
                 if more {
                     self.ready.push_back(slot.clone());
                 }
-                Some((id, bytes))
+                Some((id, bytes, record_count))
             }
         }
     }
@@ -217,10 +217,12 @@ impl ProduceLane {
         }
         if let Some(moved) = settled.moved {
             add(&self.counters.records_not_sent, u64::from(moved.refused));
+            add(&slot.counters.batches_cut, 1);
             moved.tell();
         }
         if settled.retried {
             add(&self.counters.retries, 1);
+            add(&slot.counters.retries, 1);
             tracing::debug!(topic = %slot.topic, partition = slot.partition, ?answer, "a batch is sent again");
         }
         if settled.loss_suspected {
@@ -248,6 +250,7 @@ impl ProduceLane {
     fn lose(&mut self, request: SentRequest, now: Instant) {
         self.in_flight_bytes -= request.bytes;
         take(&self.counters.requests_in_flight, 1);
+        self.door.counters().lost();
         for (slot, id) in request.batches.into_iter().flatten() {
             self.settle(&slot, id, &Answer::Lost, now);
         }
@@ -348,6 +351,7 @@ impl Lane for ProduceLane {
         self.in_flight_bytes -= request.bytes;
         take(&self.counters.requests_in_flight, 1);
         let ack_time = now.saturating_duration_since(request.sent_at);
+        self.door.counters().answered(ack_time);
         self.gate.answered(ack_time, net::throttle(response.throttle_time_ms), now);
         let mut stale = false;
         let mut next = 0;
@@ -359,6 +363,9 @@ impl Lane for ProduceLane {
                 let Some((slot, id)) = request.batches[at].take() else { continue };
                 if let Some(hint) = partition.current_leader {
                     self.outside.leader_hint(&topic.name, partition.index, hint, &response.node_endpoints);
+                }
+                if partition.error.is_ok() {
+                    slot.counters.ack_time.record_time(ack_time);
                 }
                 stale |= self.settle(&slot, id, &answer(partition), now);
             }

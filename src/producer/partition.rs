@@ -13,6 +13,7 @@ use super::{
     door::Door,
     idempotence::Sequencer,
     memory::{Grant, Memory},
+    metrics::TopicCounters,
 };
 use crate::{
     backoff::Backoff,
@@ -33,6 +34,7 @@ use std::{
 pub(crate) struct PartitionSlot {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
+    pub(crate) counters: Arc<TopicCounters>,
     queue: Mutex<PartitionQueue>,
     /// The bytes that wait to be sent for the first time; read without the lock, so it may lag.
     queued_bytes: AtomicUsize,
@@ -41,7 +43,13 @@ pub(crate) struct PartitionSlot {
 impl PartitionSlot {
     pub(crate) fn new(topic: Arc<str>, partition: i32, producer_id: i64, limits: Limits) -> Self {
         let queue = PartitionQueue::new(topic.clone(), partition, Sequencer::new(producer_id), limits);
-        Self { topic, partition, queue: Mutex::new(queue), queued_bytes: AtomicUsize::new(0) }
+        let (queue, queued_bytes) = (Mutex::new(queue), AtomicUsize::new(0));
+        Self { topic, partition, counters: Arc::default(), queue, queued_bytes }
+    }
+
+    /// The same, counted with others of its topic.
+    pub(crate) fn counted(self, counters: Arc<TopicCounters>) -> Self {
+        Self { counters, ..self }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, PartitionQueue> {
@@ -129,10 +137,10 @@ pub(crate) enum Poll {
     /// Its epochs are used up: it needs another producer id than this.
     NeedProducerId(i64),
     /// Send these bytes again.
-    Resend { id: u64, bytes: Bytes },
-    /// Seal this batch, hand it to `sealed`, and send it. `more`: it has more to send at once. `is_new`: its records
-    /// were in no batch before.
-    Seal { id: u64, builder: BatchBuilder, stamp: ProducerStamp, more: bool, is_new: bool },
+    Resend { id: u64, bytes: Bytes, record_count: u32 },
+    /// Seal this batch, hand it to `sealed`, and send it. `more`: it has more to send at once. `queued_for`: how long its
+    /// first record waited; `None` if its records were in another batch before.
+    Seal { id: u64, builder: BatchBuilder, stamp: ProducerStamp, more: bool, queued_for: Option<Duration> },
 }
 
 /// The machine of one partition.
@@ -394,6 +402,11 @@ impl PartitionQueue {
         sent.chain(unsent.map(|batch| (batch.state.clone(), batch.record_count())))
     }
 
+    /// How many batches are in a request, and how many have no final answer.
+    pub(crate) fn under_way(&self) -> (usize, usize) {
+        (self.in_flight, self.unresolved.len())
+    }
+
     /// When the oldest record without an outcome is to be given up.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let sent = self.unresolved.iter().filter(|batch| !batch.given_up).map(|batch| batch.deadline);
@@ -433,8 +446,11 @@ impl PartitionQueue {
         let head = self.unresolved.iter_mut().find(|batch| batch.phase == Phase::Waiting)?;
         let (id, stamp) = (head.id, head.stamp);
         let poll = match head.part.take() {
-            Some(builder) => Poll::Seal { id, builder, stamp, more: false, is_new: false },
-            None => Poll::Resend { id, bytes: head.sealed.as_ref()?.bytes.clone() },
+            Some(builder) => Poll::Seal { id, builder, stamp, more: false, queued_for: None },
+            None => {
+                let bytes = head.sealed.as_ref()?.bytes.clone();
+                Poll::Resend { id, bytes, record_count: head.record_count }
+            }
         };
         head.phase = Phase::InFlight;
         self.in_flight += 1;
@@ -483,7 +499,9 @@ impl PartitionQueue {
             (true, false) => Listing::Blocked,
             (false, _) => Listing::Unlisted,
         };
-        Poll::Seal { id, builder, stamp, more, is_new: true }
+        let left = deadline.saturating_duration_since(now);
+        let queued_for = Some(self.limits.delivery_timeout.saturating_sub(left));
+        Poll::Seal { id, builder, stamp, more, queued_for }
     }
 
     pub(super) fn new_id(&mut self) -> u64 {

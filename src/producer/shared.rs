@@ -7,7 +7,7 @@ use super::{
     error::{SendError, TrySendCause},
     lane::{Outside, count_outcome},
     memory::{Grant, Memory},
-    metrics::{Counters, ProducerMetrics},
+    metrics::{BrokerCounters, Counters, ProducerMetrics, count},
     partition::{Limits, Notice, PartitionSlot, Refused},
     settle::GiveUp,
     topic::TopicHandle,
@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     pub(super) config: ProducerConfig,
     pub(super) memory: Memory,
     pub(super) counters: Arc<Counters>,
+    brokers: Mutex<BTreeMap<i32, Arc<BrokerCounters>>>,
     producer_id: AtomicI64,
     topics: RwLock<Topics>,
     /// Held by who looks at a topic before its first record.
@@ -69,6 +70,7 @@ impl Shared {
             cluster,
             config,
             counters: Arc::default(),
+            brokers: Mutex::default(),
             producer_id: AtomicI64::new(producer_id),
             topics: RwLock::default(),
             learning: tokio::sync::Mutex::default(),
@@ -238,7 +240,20 @@ impl Shared {
     }
 
     pub(super) fn metrics(&self) -> ProducerMetrics {
-        self.counters.snapshot(self.memory.used())
+        let brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let brokers = brokers.iter().map(|(id, counters)| counters.snapshot(*id)).collect();
+        let topics = self.topics().iter().map(TopicHandle::metrics).collect();
+        ProducerMetrics {
+            buffered_bytes: count(self.memory.used()),
+            buffer_bytes: count(self.config.buffer_bytes),
+            ..self.counters.snapshot().with(brokers, topics)
+        }
+    }
+
+    /// The counters of a broker, which stay when its lane is replaced.
+    pub(super) fn broker_counters(&self, broker_id: i32) -> Arc<BrokerCounters> {
+        let mut brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
+        brokers.entry(broker_id).or_default().clone()
     }
 
     pub(super) fn producer_id(&self) -> i64 {

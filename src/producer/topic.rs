@@ -6,6 +6,7 @@
 
 use super::{
     error::SendError,
+    metrics::{TopicCounters, TopicMetrics, count},
     partition::{Limits, PartitionSlot},
     partitioner::{StickyPartitioner, partition_for_key},
 };
@@ -24,6 +25,7 @@ struct Inner {
     first: Generation,
     sticky: Mutex<StickyPartitioner>,
     limits: Limits,
+    counters: Arc<TopicCounters>,
 }
 
 /// The partitions at one count. A topic grows rarely: finding the last generation is one look at an empty cell.
@@ -35,7 +37,8 @@ struct Generation {
 
 impl TopicHandle {
     pub(crate) fn new(name: Arc<str>, id: Uuid, count: usize, producer_id: i64, limits: Limits) -> Self {
-        let slots = new_slots(&name, 0, count, producer_id, limits).collect();
+        let counters = Arc::default();
+        let slots = new_slots(&name, 0, count, producer_id, limits, &counters).collect();
         let sticky = StickyPartitioner::new(limits.batch_bytes, producer_id.cast_unsigned());
         Self(Arc::new(Inner {
             name,
@@ -43,6 +46,7 @@ impl TopicHandle {
             first: Generation { slots, next: OnceLock::new() },
             sticky: Mutex::new(sticky),
             limits,
+            counters,
         }))
     }
 
@@ -53,6 +57,18 @@ impl TopicHandle {
     /// The error for a record that has so many bytes in a batch of its own.
     pub(crate) fn too_large(&self, bytes: usize) -> SendError {
         SendError::TooLarge { bytes, limit: self.0.limits.max_message_bytes }
+    }
+
+    /// What was counted of it, and what is under way now.
+    pub(crate) fn metrics(&self) -> TopicMetrics {
+        let mut metrics = self.0.counters.snapshot(self.0.name.clone());
+        for slot in self.slots() {
+            let (in_flight, unresolved) = slot.lock().under_way();
+            metrics.batches_in_flight += count(in_flight);
+            metrics.batches_unresolved += count(unresolved);
+            metrics.queued_bytes += count(slot.queued_bytes());
+        }
+        metrics
     }
 
     /// The partitions, by id.
@@ -90,7 +106,7 @@ impl TopicHandle {
         if count <= known {
             return;
         }
-        let new = new_slots(&self.0.name, known, count, producer_id, self.0.limits);
+        let new = new_slots(&self.0.name, known, count, producer_id, self.0.limits, &self.0.counters);
         let slots = last.slots.iter().cloned().chain(new).collect();
         drop(last.next.set(Box::new(Generation { slots, next: OnceLock::new() })));
     }
@@ -125,11 +141,12 @@ fn new_slots(
     to: usize,
     producer_id: i64,
     limits: Limits,
+    counters: &Arc<TopicCounters>,
 ) -> impl Iterator<Item = Arc<PartitionSlot>> {
-    let name = name.clone();
+    let (name, counters) = (name.clone(), counters.clone());
     (from..to).map_while(move |id| {
         let id = i32::try_from(id).ok()?;
-        Some(Arc::new(PartitionSlot::new(name.clone(), id, producer_id, limits)))
+        Some(Arc::new(PartitionSlot::new(name.clone(), id, producer_id, limits).counted(counters.clone())))
     })
 }
 

@@ -15,6 +15,7 @@ mod handle;
 mod kafka;
 mod killers;
 mod load;
+mod metrics;
 mod promises;
 mod replicas;
 mod rules;

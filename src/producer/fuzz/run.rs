@@ -216,7 +216,7 @@ impl<'a> Run<'a> {
 
     /// From here on all goes well.
     pub(super) fn come_to_rest(&mut self) {
-        let requests_before = self.counters.snapshot(0).requests;
+        let requests_before = self.counters.snapshot().requests;
         for _ in 0..REST_ROUNDS {
             if self.records.iter().all(|(_, batch, index)| batch.outcome_of(*index).is_some())
                 && self.in_flight() == 0
@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
             self.now += ROUND;
             self.drive();
         }
-        let requests = self.counters.snapshot(0).requests - requests_before;
+        let requests = self.counters.snapshot().requests - requests_before;
         let records = u64::try_from(self.records.len()).unwrap_or(u64::MAX);
         assert!(requests <= REST_REQUESTS_PER_RECORD * (records + 4), "{requests} requests for {records}");
         while !self.zombies.is_empty() {
@@ -499,7 +499,7 @@ impl<'a> Run<'a> {
                 None => {}
             }
         }
-        let counted = self.counters.snapshot(0);
+        let counted = self.counters.snapshot();
         let told = counted.records_acked + counted.records_not_sent + counted.records_unknown + self.given_up;
         assert_eq!(usize::try_from(told), Ok(self.records.len()), "each record has one outcome");
         assert_eq!(self.memory.used(), 0, "memory comes back");

@@ -75,7 +75,7 @@ impl Rig {
                 self.slot.lock().sealed(id, sealed);
                 Some(Out { id, bytes })
             }
-            Poll::Resend { id, bytes } => Some(Out { id, bytes }),
+            Poll::Resend { id, bytes, .. } => Some(Out { id, bytes }),
             _ => None,
         }
     }
