@@ -79,9 +79,10 @@ pub const TARGETS: [Target; 8] = [
 
 /// A stream that is split into frames.
 pub const FRAMES: Target = Target::reads("frames", internals::check_frames, 0);
-/// Record batches of one partition. One may decompress to 1 MiB here: in memory of that size, from a window as large at
-/// most, and then into a copy.
-pub const RECORD_BATCH: Target = Target::reads("record_batch", internals::check_record_batch, 3 << 20);
+/// Record batches of one partition. One may decompress to 1 MiB here: that is read from a window as large at most, beside
+/// which `ruzstd` keeps up to 1.5 MiB (two blocks, a block's bytes, its literals, and twelve bytes for each of its sequences),
+/// and then copied.
+pub const RECORD_BATCH: Target = Target::reads("record_batch", internals::check_record_batch, 9 << 19);
 /// Answers of every API in every version.
 pub const RESPONSE: Target = Target::reads("response", internals::check_response, 0);
 /// Answers of a group's coordinator, and what a member makes of them.

@@ -11,6 +11,7 @@ use crate::{
     },
     wire::record_batch::{BatchBuilder, ProducerStamp, SealedBatch},
 };
+use bytes::Bytes;
 use std::{sync::Arc, time::Instant};
 
 /// A batch that takes records, or that is full and waits to be sent.
@@ -73,12 +74,16 @@ pub(crate) struct Completion {
     pub(crate) record_count: u32,
     /// Given back when the outcome is told; `None` while the bytes are still in a request.
     pub(crate) grant: Option<Grant>,
+    /// What was sent.
+    pub(crate) buffer: Option<Bytes>,
 }
 
 impl Completion {
     pub(crate) fn tell(self) {
-        let Self { state, outcome, grant, .. } = self;
-        drop(grant);
+        let Self { state, outcome, grant, buffer, .. } = self;
+        if let Some(grant) = grant {
+            grant.give_back(buffer);
+        }
         state.complete(outcome);
     }
 }

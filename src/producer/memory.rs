@@ -3,6 +3,8 @@
 //! Invariant: a grant is given back when it is dropped, and nobody overtakes who waits. Batches are charged, not
 //! records: a grant is asked for when a batch is opened and when it grows.
 
+use super::spare::Spare;
+use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
@@ -11,19 +13,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 pub(crate) struct Memory {
     free: Arc<Semaphore>,
     total: usize,
+    spare: Arc<Spare>,
 }
 
 impl Memory {
     pub(crate) fn new(total: usize) -> Self {
         let total = total.min(Semaphore::MAX_PERMITS);
-        Self { free: Arc::new(Semaphore::new(total)), total }
+        let spare = Arc::new(Spare::new(total / SPARE_PART));
+        Self { free: Arc::new(Semaphore::new(total)), total, spare }
     }
 
     /// `bytes` of the budget, `None` if they are not free, somebody waits for them, or it is closed.
     pub(crate) fn try_grant(&self, bytes: usize) -> Option<Grant> {
         let bytes = u32::try_from(bytes).ok()?;
         match self.free.clone().try_acquire_many_owned(bytes) {
-            Ok(permit) => Some(Grant(permit)),
+            Ok(permit) => Some(self.granted(permit)),
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => None,
         }
     }
@@ -38,7 +42,12 @@ impl Memory {
             return None;
         }
         let bytes = u32::try_from(bytes).ok()?;
-        self.free.clone().acquire_many_owned(bytes).await.ok().map(Grant)
+        let permit = self.free.clone().acquire_many_owned(bytes).await.ok()?;
+        Some(self.granted(permit))
+    }
+
+    fn granted(&self, permit: OwnedSemaphorePermit) -> Grant {
+        Grant { permit, spare: self.spare.clone() }
     }
 
     /// Ends all waiting; from now on nothing is granted.
@@ -54,23 +63,42 @@ impl Memory {
 
 /// A part of the budget, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Grant(OwnedSemaphorePermit);
+pub(crate) struct Grant {
+    permit: OwnedSemaphorePermit,
+    spare: Arc<Spare>,
+}
 
 impl Grant {
     pub(crate) fn bytes(&self) -> usize {
-        self.0.num_permits()
+        self.permit.num_permits()
+    }
+
+    /// An empty buffer of its size.
+    pub(crate) fn buffer(&self) -> BytesMut {
+        self.spare.take(self.bytes())
+    }
+
+    /// Gives it back, and the memory it stood for to the next batch.
+    pub(crate) fn give_back(self, buffer: Option<Bytes>) {
+        if let Some(buffer) = buffer {
+            self.spare.put(buffer);
+        }
     }
 
     /// Takes `bytes` out of it; `None` if it has not so many.
     pub(crate) fn split(&mut self, bytes: usize) -> Option<Self> {
-        self.0.split(bytes).map(Self)
+        let permit = self.permit.split(bytes)?;
+        Some(Self { permit, spare: self.spare.clone() })
     }
 
     /// Adds another part of the same budget.
     pub(crate) fn add(&mut self, other: Self) {
-        self.0.merge(other.0);
+        self.permit.merge(other.permit);
     }
 }
+
+/// What is kept for the next batches, as a part of the budget, which it comes on top of.
+const SPARE_PART: usize = 8;
 
 #[cfg(test)]
 mod tests {

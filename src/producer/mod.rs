@@ -26,6 +26,7 @@ mod record;
 mod settings_table;
 mod settle;
 mod shared;
+mod spare;
 #[cfg(test)]
 mod tests;
 mod topic;

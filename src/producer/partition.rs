@@ -261,7 +261,7 @@ impl PartitionQueue {
                 filled = self.close_open();
                 opened = true;
                 self.open = Some(OpenBatch {
-                    builder: BatchBuilder::with_capacity(grant.bytes()),
+                    builder: BatchBuilder::in_buffer(grant.buffer()),
                     state: Arc::new(BatchState::new(self.topic.clone(), self.partition)),
                     grant,
                     deadline: now() + self.limits.delivery_timeout,

@@ -126,6 +126,7 @@ impl PartitionQueue {
                     outcome: which.unknown(after, batch.last_error),
                     record_count: batch.record_count,
                     grant: None,
+                    buffer: None,
                 });
                 self.recovering = true;
                 self.bump_pending = true;
@@ -150,6 +151,7 @@ impl PartitionQueue {
                 state: batch.state,
                 outcome: which.not_sent(after, None),
                 grant: Some(batch.grant),
+                buffer: None,
             });
         }
         completions
@@ -157,8 +159,9 @@ impl PartitionQueue {
 
     /// Removes a batch from the unresolved ones; `None` if its outcome was told before.
     fn resolve(&mut self, at: usize, outcome: Outcome) -> Option<Completion> {
-        let SentBatch { state, grant, record_count, given_up, .. } = self.unresolved.remove(at)?;
-        (!given_up).then_some(Completion { state, outcome, record_count, grant })
+        let SentBatch { state, grant, record_count, given_up, sealed, .. } = self.unresolved.remove(at)?;
+        let buffer = sealed.map(|sealed| sealed.bytes);
+        (!given_up).then_some(Completion { state, outcome, record_count, grant, buffer })
     }
 
     /// It may be in the log: it is sent again until an answer proves it.

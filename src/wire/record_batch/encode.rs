@@ -53,7 +53,11 @@ pub(crate) struct BatchBuilder {
 impl BatchBuilder {
     /// An empty batch with room for `bytes`, header included.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
-        let mut buffer = BytesMut::with_capacity(bytes.max(BATCH_HEADER_BYTES));
+        Self::in_buffer(BytesMut::with_capacity(bytes.max(BATCH_HEADER_BYTES)))
+    }
+
+    /// An empty batch in `buffer`, which is empty.
+    pub(crate) fn in_buffer(mut buffer: BytesMut) -> Self {
         buffer.put_bytes(0, BATCH_HEADER_BYTES);
         Self { buffer, record_count: 0, base_timestamp_ms: -1, max_timestamp_ms: -1 }
     }
