@@ -138,6 +138,9 @@ pub(crate) struct LoggedBatch {
     pub(crate) codec: i16,
     pub(crate) records: i32,
     pub(crate) bytes: usize,
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) base_sequence: i32,
 }
 
 /// The batches in the log; `None` when the cluster is not on this machine's disk.
@@ -150,7 +153,14 @@ pub(crate) fn logged_batches(kafka: &Shared, topic: &str, partition: i32) -> Opt
         let int = |at: usize| i32::from_be_bytes(rest[at..at + 4].try_into().unwrap());
         let bytes = 12 + usize::try_from(int(8)).unwrap();
         let attributes = i16::from_be_bytes([rest[21], rest[22]]);
-        batches.push(LoggedBatch { codec: attributes & 7, records: int(57), bytes });
+        batches.push(LoggedBatch {
+            codec: attributes & 7,
+            records: int(57),
+            bytes,
+            producer_id: i64::from_be_bytes(rest[43..51].try_into().unwrap()),
+            producer_epoch: i16::from_be_bytes([rest[51], rest[52]]),
+            base_sequence: int(53),
+        });
         rest = &rest[bytes..];
     }
     Some(batches)

@@ -33,7 +33,7 @@ async fn placed(client: &Client, topic: &str, keys: &[Vec<u8>]) -> Vec<i32> {
 }
 
 #[tokio::test]
-async fn keys_land_on_javas_partitions() {
+async fn promise_13_keys_land_on_javas_partitions() {
     require_kafka!();
     let kafka = shared_single().await;
     let client = connect(kafka.bootstrap()).await;
@@ -46,7 +46,7 @@ async fn keys_land_on_javas_partitions() {
 
 #[cfg(feature = "mock")]
 #[tokio::test]
-async fn keys_land_on_javas_partitions_when_the_broker_lists_partitions_unsorted() {
+async fn promise_13_keys_land_on_javas_partitions_when_the_broker_lists_partitions_unsorted() {
     require_kafka!();
     let mock = craftwire::mock::MockCluster::builder().brokers(3).topic("keys", PARTITIONS).start().unwrap();
     let client = connect(&mock.bootstrap()).await;

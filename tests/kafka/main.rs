@@ -24,3 +24,4 @@ mod ledger;
 mod produce_interop;
 mod provision;
 mod proxy_faults;
+mod rules;

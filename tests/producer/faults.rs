@@ -236,7 +236,7 @@ async fn f38_new_partitions_are_used_once_they_are_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f39_a_rejected_batch_fails_alone_and_says_why() {
+async fn promise_8_a_rejected_batch_fails_alone_and_says_why() {
     let mock = mock(1, 2);
     let producer = producer(&mock).await;
     all_acked(&outcomes(send_all(&producer, 0..20).await).await);

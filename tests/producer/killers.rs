@@ -47,7 +47,9 @@ async fn killer_1_bytes_in_flight_never_become_those_of_another_topic() {
     for (value, delivery) in deliveries {
         match delivery.await {
             Ok(ack) => {
-                assert_eq!(found.get(&value).copied(), ack.offset.or_else(|| found.get(&value).copied()))
+                let offset =
+                    *found.get(&value).unwrap_or_else(|| panic!("{value} was acked, and is not there"));
+                assert_eq!(ack.offset.unwrap_or(offset), offset);
             }
             Err(DeliveryError::NotSent(_)) => assert!(!found.contains_key(&value), "{value}"),
             Err(_) => late += 1,
@@ -99,6 +101,34 @@ async fn killer_5_a_sequence_that_may_be_taken_is_never_given_to_other_records()
         assert!((6..12).all(|n| all[&n].is_ok()));
         assert_eq!(log(&mock)[&0], (0..12).collect::<Vec<_>>());
     }
+}
+
+/// librdkafka #4134: two brokers that were frozen and thawed left gaps.
+#[tokio::test(start_paused = true)]
+async fn killer_7_brokers_frozen_before_they_answer_leave_no_gap_and_no_duplicate() {
+    let mock = MockCluster::builder().brokers(3).start_in_memory().unwrap();
+    mock.create_topic_with(TOPIC, 4, &[("min.insync.replicas", "2")]).unwrap();
+    let producer = producer(&mock).await;
+    let mut deliveries = Vec::new();
+    for round in 0..1_000 {
+        match round {
+            20 | 440 => {
+                // The batch is in the log of all, and nobody is told.
+                let broker = round / 400 + 1;
+                mock.on(Api::Produce).broker(broker).then_after(move |mock| mock.pause_broker(broker));
+            }
+            420 | 840 => mock.resume_broker(round / 400),
+            _ => {}
+        }
+        let from = u64::try_from(round).unwrap() * 5;
+        deliveries.extend(send_all(&producer, from..from + 5).await);
+        pass(50 * MS).await;
+    }
+    let outcomes = outcomes(deliveries).await;
+    check(&mock, &outcomes);
+    all_acked(&outcomes);
+    assert!(producer.metrics().retries > 1, "{:?}", producer.metrics());
+    assert_eq!(producer.metrics().loss_suspected, 0);
 }
 
 /// sarama #3354: records that came while a batch was retried were sent without a sequence.

@@ -510,7 +510,7 @@ fn parts_are_given_up_at_the_deadline_of_their_records() {
 }
 
 #[test]
-fn codes_that_leave_it_open_are_retried_until_the_deadline_and_then_unknown() {
+fn promise_6_codes_that_leave_it_open_are_retried_until_the_deadline_and_then_unknown() {
     for code in [-1, 2, 3, 6, 7, 13, 20, 56, 999] {
         let mut rig = Rig::confirmed();
         rig.append(1);
@@ -568,15 +568,45 @@ fn a_batch_given_up_in_flight_is_unknown_at_once_and_its_late_answer_changes_not
 }
 
 #[test]
-fn sequences_wrap_and_the_last_epoch_asks_for_another_producer_id() {
+fn promise_4_after_the_largest_sequence_comes_zero() {
     let mut rig = Rig::new();
-    rig.slot.lock().sequencer = Sequencer::at(7, i16::MAX, i32::MAX);
+    rig.slot.lock().sequencer = Sequencer::at(7, 0, i32::MAX - 1);
+    (0..5).for_each(|id| rig.append(id));
+    for (sequence, offset) in [i32::MAX - 1, i32::MAX, 0, 1, 2].into_iter().zip(0..) {
+        let out = rig.poll().unwrap();
+        assert_eq!(stamp(&out.bytes), (7, 0, sequence));
+        rig.ok(&out, offset);
+    }
+    assert!((0..5).all(|record| acked(rig.outcome(record))));
+}
+
+#[test]
+fn promise_4_a_batch_across_the_wrap_is_sent_whole_and_again_as_it_was() {
+    let mut rig = Rig::new();
+    rig.slot.lock().sequencer = Sequencer::at(7, 0, i32::MAX - 2);
+    for id in 0..6 {
+        append(&rig.slot, &rig.memory, id, 20, rig.now).unwrap();
+    }
+    let out = rig.poll().unwrap();
+    assert_eq!((ids(&out.bytes).len(), stamp(&out.bytes)), (6, (7, 0, i32::MAX - 2)));
+    rig.settle(&out, &Answer::Lost);
+    rig.wait();
+    let again = rig.poll().unwrap();
+    assert_eq!(again.bytes, out.bytes);
+    rig.ok(&again, 0);
+    rig.append(6);
+    assert_eq!(stamp(&rig.poll().unwrap().bytes), (7, 0, 3));
+}
+
+#[test]
+fn promise_5_after_the_last_epoch_comes_another_producer_id() {
+    let mut rig = Rig::new();
+    rig.slot.lock().sequencer = Sequencer::at(7, i16::MAX, 5);
     (0..3).for_each(|id| rig.append(id));
     let first = rig.poll().unwrap();
-    assert_eq!(stamp(&first.bytes), (7, i16::MAX, i32::MAX));
+    assert_eq!(stamp(&first.bytes), (7, i16::MAX, 5));
     rig.ok(&first, 0);
     let second = rig.poll().unwrap();
-    assert_eq!(stamp(&second.bytes), (7, i16::MAX, 0));
     rig.say(&second, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
     rig.next_request += 1;
     let poll = rig.slot.poll(&rig.lane, rig.next_request, rig.now);

@@ -11,7 +11,7 @@ mod silent_broker;
 mod stage;
 
 use crate::common::{PATIENCE, noise};
-use craftwire::ProducerRecord;
+use craftwire::{ProducerRecord, admin::OffsetSpec};
 use craftwire_test_support::{
     eventually,
     proxy::{Direction, Fault, Rule, api},
@@ -45,6 +45,22 @@ async fn f9_ack_lost_makes_no_duplicate_and_loses_nothing() {
     lost.remove();
     let metrics = stage.judge(play).await;
     assert!(metrics.retries >= 8, "{metrics:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_5_a_duplicate_is_acked_with_the_offset_of_the_first() {
+    require_kafka!();
+    let stage = Stage::set(1, SHORT).await;
+    let producer = stage.client.producer().build().await.unwrap();
+    for offset in 0..10 {
+        let rule = Rule::answers(Fault::Reset { at: 0 }).api(api::PRODUCE).times(2);
+        let lost = stage.proxy.add(rule);
+        let record = ProducerRecord::new(stage.topic.as_str(), "once");
+        let ack = producer.send(record).await.unwrap().await.unwrap();
+        assert_eq!((ack.offset, lost.injected()), (Some(offset), 2));
+    }
+    let ends = stage.client.admin().list_offsets(&stage.topic, OffsetSpec::Latest).await.unwrap();
+    assert_eq!(ends[&0], 10);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
