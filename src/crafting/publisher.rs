@@ -126,8 +126,9 @@ pub struct Published {
     pub partition: i32,
     /// The offset; `None` if the broker says that it had the event already but no longer knows where.
     pub offset: Option<i64>,
-    /// The record's timestamp, in milliseconds since 1970.
-    pub timestamp_ms: i64,
+    /// The record's timestamp, in milliseconds since 1970; `None` if the event had to be sent again and the broker's answer
+    /// leaves it open.
+    pub timestamp_ms: Option<i64>,
 }
 
 /// The broker's answer to an event that was taken. Dropping it changes nothing for the event.

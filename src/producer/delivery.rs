@@ -20,8 +20,9 @@ pub struct Ack {
     pub partition: i32,
     /// The offset; `None` if the broker says that it had the record already but no longer knows where.
     pub offset: Option<i64>,
-    /// The record's timestamp in milliseconds since 1970: its own, or the broker's if the topic is set up so.
-    pub timestamp_ms: i64,
+    /// The record's timestamp in milliseconds since 1970: its own, or the broker's if the topic is set up so. `None` if the
+    /// record had to be sent again and the broker's answer leaves it open.
+    pub timestamp_ms: Option<i64>,
 }
 
 /// The answer to one record. Await it to learn where the record was written, or why it was not.
@@ -83,10 +84,14 @@ impl Delivery {
     /// `index` is the record's in the batch that has the outcome.
     fn read(&self, outcome: &Outcome, index: u32) -> Result<Ack, DeliveryError> {
         match outcome {
-            Outcome::Acked { base_offset, log_append_time_ms } => Ok(Ack {
+            Outcome::Acked { base_offset, time } => Ok(Ack {
                 partition: self.batch.partition,
                 offset: base_offset.map(|base| base.saturating_add(i64::from(index))),
-                timestamp_ms: log_append_time_ms.unwrap_or(self.timestamp_ms),
+                timestamp_ms: match time {
+                    AckTime::OfRecord => Some(self.timestamp_ms),
+                    AckTime::OfBroker(time_ms) => Some(*time_ms),
+                    AckTime::NotKnown => None,
+                },
             }),
             Outcome::NotSent(cause) => Err(DeliveryError::NotSent(cause.clone())),
             Outcome::Unknown(cause) => Err(DeliveryError::Unknown(cause.clone())),
@@ -116,9 +121,20 @@ impl Future for Delivery {
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    Acked { base_offset: Option<i64>, log_append_time_ms: Option<i64> },
+    Acked { base_offset: Option<i64>, time: AckTime },
     NotSent(NotSent),
     Unknown(Unknown),
+}
+
+/// What the timestamps of a batch in the log are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AckTime {
+    /// The records' own.
+    OfRecord,
+    /// The broker's, in milliseconds since 1970, for all of them.
+    OfBroker(i64),
+    /// One or the other.
+    NotKnown,
 }
 
 /// Records that lie next to one another in the batch that they were moved to, as they did in the one before.
@@ -279,11 +295,11 @@ mod tests {
                 assert!(Pin::new(delivery).poll(&mut cx).is_pending());
             }
         }
-        batch.complete(Outcome::Acked { base_offset: Some(100), log_append_time_ms: None });
+        batch.complete(Outcome::Acked { base_offset: Some(100), time: AckTime::OfRecord });
         assert_eq!(count.0.load(Ordering::SeqCst), 3);
         for (index, delivery) in (0..).zip(&mut deliveries) {
             let Poll::Ready(Ok(ack)) = Pin::new(delivery).poll(&mut cx) else { panic!("not ready") };
-            assert_eq!(ack, Ack { partition: 3, offset: Some(100 + index), timestamp_ms: 77 });
+            assert_eq!(ack, Ack { partition: 3, offset: Some(100 + index), timestamp_ms: Some(77) });
         }
     }
 
@@ -291,7 +307,7 @@ mod tests {
     fn the_first_outcome_stays() {
         let batch = batch();
         batch.complete(Outcome::Unknown(Unknown::Closed));
-        batch.complete(Outcome::Acked { base_offset: Some(1), log_append_time_ms: None });
+        batch.complete(Outcome::Acked { base_offset: Some(1), time: AckTime::OfRecord });
         let delivery = Delivery::new(batch, 0, 0);
         assert_eq!(delivery.outcome(), Some(Err(DeliveryError::Unknown(Unknown::Closed))));
     }
@@ -313,7 +329,7 @@ mod tests {
             assert!(Pin::new(delivery).poll(&mut cx).is_pending());
         }
         refused.complete(Outcome::NotSent(NotSent::Closed));
-        rest.complete(Outcome::Acked { base_offset: Some(100), log_append_time_ms: None });
+        rest.complete(Outcome::Acked { base_offset: Some(100), time: AckTime::OfRecord });
         assert_eq!(count.0.load(Ordering::SeqCst), 10);
         let offsets: Vec<_> = deliveries
             .iter_mut()
@@ -330,8 +346,8 @@ mod tests {
     #[test]
     fn a_duplicate_has_no_offset_and_the_brokers_time_prevails() {
         let batch = batch();
-        batch.complete(Outcome::Acked { base_offset: None, log_append_time_ms: Some(5) });
+        batch.complete(Outcome::Acked { base_offset: None, time: AckTime::OfBroker(5) });
         let ack = Delivery::new(batch, 9, 77).outcome().unwrap().unwrap();
-        assert_eq!((ack.offset, ack.timestamp_ms), (None, 5));
+        assert_eq!((ack.offset, ack.timestamp_ms), (None, Some(5)));
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     error::RequestError,
     producer::{durability::TopicFinding, record::ProducerRecord},
 };
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Why a producer could not be started.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -170,6 +170,9 @@ pub enum NotSent {
         /// The batch as it was sent, its header included.
         bytes: usize,
     },
+    /// The partition's leader is too old, or too new, for this client.
+    #[error("{0}")]
+    Unsupported(Unsupported),
     /// The topic was deleted and created again while the record waited.
     #[error("the topic was deleted and created again")]
     TopicRecreated,
@@ -185,7 +188,7 @@ impl NotSent {
             Self::TimedOut { .. } | Self::TopicRecreated => true,
             Self::Rejected { code, .. } => code.is_retriable(),
             Self::RecordRejected { .. } => false,
-            Self::TooLarge { .. } | Self::Closed => false,
+            Self::TooLarge { .. } | Self::Unsupported(_) | Self::Closed => false,
         }
     }
 }
@@ -209,12 +212,39 @@ pub enum Unknown {
         #[source]
         code: ErrorCode,
     },
+    /// The partition's leader was changed for one that is too old, or too new, for this client.
+    #[error("{0}")]
+    Unsupported(Unsupported),
     /// The topic was deleted and created again while an answer was awaited.
     #[error("the topic was deleted and created again before an answer came")]
     TopicRecreated,
     /// The producer was closed while an answer was awaited.
     #[error("the producer was closed before an answer came")]
     Closed,
+}
+
+/// A broker and this client have no version of Produce in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unsupported {
+    /// The broker.
+    pub broker_id: i32,
+    /// The versions of Produce that this client speaks, lowest and highest.
+    pub ours: (i16, i16),
+    /// Those that the broker speaks; `None` if it has no Produce.
+    pub theirs: Option<(i16, i16)>,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { broker_id, ours: (min, max), theirs } = self;
+        write!(f, "broker {broker_id}: this client speaks Produce {min} to {max}, the broker ")?;
+        match theirs {
+            Some((min, max)) => write!(f, "{min} to {max}; ")?,
+            None => f.write_str("none; ")?,
+        }
+        f.write_str("use a broker of Kafka 3.9 or later")
+    }
 }
 
 fn last_answer(last: &Option<ErrorCode>) -> String {

@@ -6,10 +6,11 @@
 use super::{
     config::ProducerConfig,
     door::{Door, Rest},
+    error::Unsupported,
     gate::{Gate, Leave},
     metrics::{Counters, add, take},
     partition::{PartitionSlot, Poll},
-    settle::Answer,
+    settle::{Answer, GiveUp},
 };
 use crate::{
     error::ConnectionError,
@@ -85,6 +86,8 @@ pub(crate) struct ProduceLane {
     compressor: Compressor,
     /// `None` while there is no connection.
     version: Option<i16>,
+    /// The broker speaks none that this client does.
+    unsupported: Option<Unsupported>,
     /// No connection was tried yet: the first is made ahead of the first record.
     cold: bool,
     ready: VecDeque<Arc<PartitionSlot>>,
@@ -120,6 +123,7 @@ impl ProduceLane {
             settings,
             compressor: Compressor::default(),
             version: None,
+            unsupported: None,
             cold: true,
             ready: VecDeque::new(),
             later: Vec::new(),
@@ -275,6 +279,31 @@ impl ProduceLane {
         });
     }
 
+    /// Gives up what is listed: the records would wait in vain for as long as they may.
+    fn refuse_all(&mut self, cause: Unsupported) {
+        loop {
+            self.door.take_into(&mut self.ready);
+            let later = self.later.drain(..).map(|(_, slot)| slot);
+            let slots: Vec<_> = self.ready.drain(..).chain(later).collect();
+            for slot in slots {
+                let mut queue = slot.lock();
+                let given_up = match queue.unlist(&self.door) {
+                    true => queue.give_up(GiveUp::Unsupported(cause)),
+                    false => Vec::new(),
+                };
+                slot.note_queued(&queue);
+                drop(queue);
+                for completion in given_up {
+                    count_outcome(&self.counters, &completion.outcome, completion.record_count);
+                    completion.tell();
+                }
+            }
+            if self.door.rest(Rest::Listed) {
+                return;
+            }
+        }
+    }
+
     fn has_enough(&self) -> bool {
         let mut left = self.settings.enough_bytes;
         self.ready.iter().any(|slot| {
@@ -292,15 +321,23 @@ impl Lane for ProduceLane {
     fn handle_connected(&mut self, versions: &Versions, _now: Instant) {
         self.cold = false;
         self.gate.reset();
+        self.unsupported = None;
         match versions.choose(ApiKey::Produce, PRODUCE_VERSIONS) {
             Ok(version) => self.version = Some(version),
             Err(error) => {
-                tracing::error!(%error, broker = self.door.broker_id(), "cannot produce to this broker");
+                let broker_id = self.door.broker_id();
+                tracing::error!(%error, broker_id, "cannot produce to this broker");
+                if let ConnectionError::Version { ours, theirs, .. } = error {
+                    self.unsupported = Some(Unsupported { broker_id, ours, theirs });
+                }
             }
         }
     }
 
     fn poll_request(&mut self, now: Instant) -> Option<Request> {
+        if let Some(cause) = self.unsupported {
+            self.refuse_all(cause);
+        }
         let version = self.version?;
         loop {
             self.wake_at = None;
@@ -382,6 +419,7 @@ impl Lane for ProduceLane {
     fn handle_disconnected(&mut self, cause: &ConnectionError, now: Instant) {
         tracing::debug!(broker = self.door.broker_id(), %cause, "the produce connection ended");
         self.version = None;
+        self.unsupported = None;
         self.wake_at = None;
         // A broker that leads nothing any more is not worth further attempts.
         self.cold = false;

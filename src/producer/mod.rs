@@ -36,7 +36,9 @@ pub(crate) use config::ProducerConfig;
 pub use config::{ProducerBuilder, Profile};
 pub use delivery::{Ack, Delivery};
 pub use durability::{TopicFinding, TopicRule};
-pub use error::{DeliveryError, NotSent, SendError, StartError, TrySendCause, TrySendError, Unknown};
+pub use error::{
+    DeliveryError, NotSent, SendError, StartError, TrySendCause, TrySendError, Unknown, Unsupported,
+};
 pub use metrics::{BrokerMetrics, ProducerMetrics, TopicMetrics};
 pub use record::{Header, ProducerRecord};
 pub(crate) use topic::TopicHandle;

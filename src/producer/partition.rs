@@ -165,6 +165,8 @@ pub(crate) struct PartitionQueue {
     pub(super) backoff: Backoff,
     pub(super) retry_at: Option<Instant>,
     pub(super) last_written: Option<Instant>,
+    /// Whether the topic stamps records itself (LogAppendTime); `None` until an answer told.
+    pub(super) stamps_appends: Option<bool>,
     lane: Option<Arc<Door>>,
     wanted: Option<Arc<Door>>,
     leader_epoch: i32,
@@ -209,6 +211,7 @@ impl PartitionQueue {
             backoff: Backoff::new(min, max, seed),
             retry_at: None,
             last_written: None,
+            stamps_appends: None,
             lane: None,
             wanted: None,
             leader_epoch: -1,
@@ -317,6 +320,15 @@ impl PartitionQueue {
             }
         }
         self.take_new(now)
+    }
+
+    /// `lane` looked at the partition and cannot send anything of it: an append lists it again. Whether it is the lane's.
+    pub(crate) fn unlist(&mut self, lane: &Arc<Door>) -> bool {
+        let is_of = self.is_of(lane);
+        if is_of {
+            self.listing = Listing::Unlisted;
+        }
+        is_of
     }
 
     /// The sealed form of the batch that `poll` gave out.

@@ -8,9 +8,9 @@
 use super::{
     batch::{Completion, Moved, Phase, SentBatch},
     cut::Cut,
-    delivery::Outcome,
+    delivery::{AckTime, Outcome},
     door::Door,
-    error::{NotSent, Unknown},
+    error::{NotSent, Unknown, Unsupported},
     idempotence::{Verdict, sequence_after, verdict},
     partition::PartitionQueue,
 };
@@ -59,6 +59,8 @@ pub(crate) enum GiveUp {
     Overdue(Instant),
     /// All: their topic is another one now.
     TopicRecreated,
+    /// All: their leader does not speak what this client does.
+    Unsupported(Unsupported),
     /// All: the producer closes.
     Closed,
 }
@@ -83,8 +85,9 @@ impl PartitionQueue {
                         self.sequencer.confirm(self.unresolved[at].stamp);
                         self.backoff.reset();
                         self.retry_at = None;
-                        let (base_offset, log_append_time_ms) = (*base_offset, *log_append_time_ms);
-                        let outcome = Outcome::Acked { base_offset, log_append_time_ms };
+                        let may_be_duplicate = self.unresolved[at].ambiguous || !code.is_ok();
+                        let time = self.ack_time(may_be_duplicate, *log_append_time_ms);
+                        let outcome = Outcome::Acked { base_offset: *base_offset, time };
                         settled.completion = self.resolve(at, outcome);
                     }
                     Verdict::Rejected => {
@@ -162,6 +165,19 @@ impl PartitionQueue {
         let SentBatch { state, grant, record_count, given_up, sealed, .. } = self.unresolved.remove(at)?;
         let buffer = sealed.map(|sealed| sealed.bytes);
         (!given_up).then_some(Completion { state, outcome, record_count, grant, buffer })
+    }
+
+    /// Which timestamps a written batch has. For a duplicate a broker tells the largest timestamp of the batch in its log,
+    /// whoever stamped it: then it depends on the topic, of which the answers to batches sent once tell.
+    fn ack_time(&mut self, may_be_duplicate: bool, log_append_time_ms: Option<i64>) -> AckTime {
+        if !may_be_duplicate {
+            self.stamps_appends = Some(log_append_time_ms.is_some());
+        }
+        match (self.stamps_appends, log_append_time_ms) {
+            (Some(false), _) => AckTime::OfRecord,
+            (Some(true), Some(time_ms)) => AckTime::OfBroker(time_ms),
+            (Some(true), None) | (None, _) => AckTime::NotKnown,
+        }
     }
 
     /// It may be in the log: it is sent again until an answer proves it.
@@ -307,7 +323,7 @@ impl GiveUp {
     fn covers(self, deadline: Instant) -> bool {
         match self {
             Self::Overdue(now) => deadline <= now,
-            Self::TopicRecreated | Self::Closed => true,
+            Self::TopicRecreated | Self::Unsupported(_) | Self::Closed => true,
         }
     }
 
@@ -315,6 +331,7 @@ impl GiveUp {
         Outcome::NotSent(match self {
             Self::Overdue(_) => NotSent::TimedOut { after, last },
             Self::TopicRecreated => NotSent::TopicRecreated,
+            Self::Unsupported(cause) => NotSent::Unsupported(cause),
             Self::Closed => NotSent::Closed,
         })
     }
@@ -323,6 +340,7 @@ impl GiveUp {
         Outcome::Unknown(match self {
             Self::Overdue(_) => Unknown::TimedOut { after, last },
             Self::TopicRecreated => Unknown::TopicRecreated,
+            Self::Unsupported(cause) => Unknown::Unsupported(cause),
             Self::Closed => Unknown::Closed,
         })
     }

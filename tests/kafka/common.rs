@@ -106,7 +106,7 @@ pub(crate) async fn produce(producer: &Producer, topic: &str, records: Vec<JavaR
     let mut acked = Vec::new();
     for (delivery, record) in sent {
         let ack = delivery.await.unwrap();
-        assert_eq!((ack.partition, ack.timestamp_ms), (record.partition, record.timestamp_ms));
+        assert_eq!((ack.partition, ack.timestamp_ms), (record.partition, Some(record.timestamp_ms)));
         acked.push(JavaRecord { offset: ack.offset.unwrap(), ..record });
     }
     acked

@@ -132,15 +132,17 @@ async fn a_cluster_that_is_gone_for_a_minute_loses_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn f24_records_that_the_broker_lost_are_reported_and_later_ones_go_on() {
-    let mock = mock(1, 1);
-    let producer = producer(&mock).await;
-    let mut all = outcomes(send_all(&producer, 0..10).await).await;
-    mock.on(Api::Produce).times(1).fail(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
-    all.extend(outcomes(send_all(&producer, 10..20).await).await);
-    check(&mock, &all);
-    all_acked(&all);
-    assert_eq!(producer.metrics().loss_suspected, 1);
-    assert_eq!(mock.records(TOPIC, 0)[15].producer_epoch, 1);
+    for code in [ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, ErrorCode::UNKNOWN_PRODUCER_ID] {
+        let mock = mock(1, 1);
+        let producer = producer(&mock).await;
+        let mut all = outcomes(send_all(&producer, 0..10).await).await;
+        mock.on(Api::Produce).times(1).fail(code);
+        all.extend(outcomes(send_all(&producer, 10..20).await).await);
+        check(&mock, &all);
+        all_acked(&all);
+        assert_eq!(producer.metrics().loss_suspected, 1, "{code}");
+        assert_eq!(mock.records(TOPIC, 0)[15].producer_epoch, 1, "{code}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

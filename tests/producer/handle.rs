@@ -4,7 +4,7 @@ use super::*;
 use craftwire::{
     error::ErrorCode,
     mock::Api,
-    producer::{SendError, TrySendCause},
+    producer::{NotSent, SendError, TrySendCause},
 };
 use std::future::Future;
 
@@ -15,10 +15,10 @@ async fn an_ack_says_where_and_when() {
     let first = producer.send(record(1).timestamp_ms(1_234)).await.unwrap();
     assert_eq!((first.topic(), first.partition()), (TOPIC, 0));
     let ack = first.await.unwrap();
-    assert_eq!((ack.partition, ack.offset, ack.timestamp_ms), (0, Some(0), 1_234));
+    assert_eq!((ack.partition, ack.offset, ack.timestamp_ms), (0, Some(0), Some(1_234)));
     let second = producer.send(record(2)).await.unwrap().await.unwrap();
     assert_eq!(second.offset, Some(1));
-    assert!(second.timestamp_ms > 1_700_000_000_000);
+    assert!(second.timestamp_ms.unwrap() > 1_700_000_000_000);
     assert_eq!(mock.records(TOPIC, 0)[0].timestamp_ms, 1_234);
 }
 
@@ -86,4 +86,19 @@ async fn futures_are_small_and_may_move_between_threads() {
 
 async fn is_ready<F: Future + Send>(future: F) -> F::Output {
     future.await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_is_too_old_is_told_of_at_once() {
+    let mock =
+        MockCluster::builder().topic(TOPIC, 1).api_versions(Api::Produce, 3, 8).start_in_memory().unwrap();
+    let producer = producer(&mock).await;
+    let started = Instant::now();
+    let error = producer.send(record(1)).await.unwrap().await.unwrap_err();
+    assert!(started.elapsed() < SECOND, "{:?}", started.elapsed());
+    let DeliveryError::NotSent(cause @ NotSent::Unsupported(_)) = error else { panic!("{error:?}") };
+    assert!(cause.to_string().contains("Produce 9 to 12") && cause.to_string().contains("3 to 8"), "{cause}");
+    let report = producer.close(SECOND).await;
+    assert_eq!((report.not_sent, report.unknown), (0, 0));
+    assert_eq!(producer.metrics().buffered_bytes, 0);
 }

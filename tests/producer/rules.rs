@@ -327,7 +327,7 @@ async fn rule_9_topics_keep_our_codec_and_clock_and_the_log_holds_what_was_sent(
         "all but the broker's own fields"
     );
     let clock_ms = i64::from_be_bytes(stored.bytes[27..35].try_into().unwrap());
-    assert_eq!(clock_ms, published.timestamp_ms);
+    assert_eq!(Some(clock_ms), published.timestamp_ms);
 
     // An event that says that it is years old is as young as its publication, or retention would take it at once.
     let record = mock.records(&events, published.partition).remove(0);

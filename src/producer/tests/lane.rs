@@ -5,7 +5,8 @@ use crate::{
     error::ConnectionError,
     net::Lane,
     producer::{
-        delivery::{BatchState, Outcome},
+        delivery::{AckTime, BatchState, Outcome},
+        error::NotSent,
         lane::ProduceLane,
         metrics::Counters,
         partition::Notice,
@@ -178,7 +179,7 @@ fn answers_reach_their_partitions_in_any_order_and_missing_ones_leave_it_open() 
         Said { partition: 7, code: 0, base_offset: 77, record_error: None },
     ];
     rig.answer(&request, &said);
-    let acked = |base| Some(Outcome::Acked { base_offset: Some(base), log_append_time_ms: None });
+    let acked = |base| Some(Outcome::Acked { base_offset: Some(base), time: AckTime::OfRecord });
     assert_eq!(states[0].outcome().cloned(), acked(20), "the first answer for a partition is the one");
     assert_eq!(states[2].outcome().cloned(), acked(22));
     assert_eq!(states[1].outcome(), None);
@@ -290,4 +291,26 @@ fn a_closed_door_ends_the_lane() {
     assert!(!rig.lane.is_finished());
     rig.door.close();
     assert!(rig.lane.is_finished());
+}
+
+#[test]
+fn a_broker_that_is_too_old_refuses_its_records_at_once_and_names_the_versions() {
+    let mut rig = Rig::new(1, settings());
+    rig.lane.handle_disconnected(&ConnectionError::Closed, rig.now);
+    let waiting = rig.append(0, 1, 100);
+    rig.lane.handle_connected(&Versions::new([(0, VersionRange::new(3, 8))]), rig.now);
+    assert!(rig.lane.poll_request(rig.now).is_none());
+    let refused = |state: &BatchState| match state.outcome() {
+        Some(Outcome::NotSent(NotSent::Unsupported(cause))) => (cause.ours.0, cause.theirs),
+        outcome => panic!("{outcome:?}"),
+    };
+    assert_eq!(refused(&waiting), (9, Some((3, 8))));
+    let next = rig.append(0, 2, 100);
+    assert!(rig.lane.poll_request(rig.now).is_none());
+    assert_eq!(refused(&next), (9, Some((3, 8))), "and what comes after it");
+
+    rig.lane.handle_disconnected(&ConnectionError::Closed, rig.now);
+    rig.append(0, 3, 100);
+    rig.lane.handle_connected(&versions(), rig.now);
+    assert!(rig.lane.poll_request(rig.now).is_some(), "it was replaced by a newer one");
 }

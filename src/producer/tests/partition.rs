@@ -5,7 +5,7 @@ use crate::{
     error::ErrorCode,
     producer::{
         batch::Completion,
-        delivery::{BatchState, Outcome},
+        delivery::{AckTime, BatchState, Outcome},
         error::{NotSent, Unknown},
         idempotence::Sequencer,
         partition::{Notice, Poll},
@@ -199,7 +199,39 @@ fn a_lost_answer_leaves_it_open_and_a_duplicate_settles_it() {
     rig.wait();
     let again = rig.poll().unwrap();
     rig.say(&again, ErrorCode::DUPLICATE_SEQUENCE_NUMBER);
-    assert_eq!(rig.outcome(1), Some(&Outcome::Acked { base_offset: None, log_append_time_ms: None }));
+    assert_eq!(rig.outcome(1), Some(&Outcome::Acked { base_offset: None, time: AckTime::OfRecord }));
+}
+
+#[test]
+fn the_time_told_of_a_duplicate_is_believed_only_where_the_topic_stamps_appends() {
+    let written = |log_append_time_ms| Answer::Broker {
+        code: ErrorCode::NONE,
+        message: None,
+        base_offset: Some(0),
+        log_append_time_ms,
+        record_errors: Vec::new(),
+    };
+    for (before, expected) in [
+        (None, AckTime::NotKnown),
+        (Some(None), AckTime::OfRecord),
+        (Some(Some(500)), AckTime::OfBroker(700)),
+    ] {
+        let mut rig = Rig::new();
+        if let Some(log_append_time_ms) = before {
+            rig.append(0);
+            let out = rig.poll().unwrap();
+            rig.settle(&out, &written(log_append_time_ms));
+        }
+        rig.append(1);
+        let out = rig.poll().unwrap();
+        rig.settle(&out, &Answer::Lost);
+        rig.wait();
+        let again = rig.poll().unwrap();
+        rig.settle(&again, &written(Some(700)));
+        let last = rig.states.len() - 1;
+        let outcome = Outcome::Acked { base_offset: Some(0), time: expected };
+        assert_eq!(rig.outcome(last), Some(&outcome), "{before:?}");
+    }
 }
 
 #[test]
