@@ -106,7 +106,9 @@ fn check(mock: &MockCluster, outcomes: &BTreeMap<u64, Result<Ack, DeliveryError>
     for (n, outcome) in outcomes {
         match outcome {
             Ok(ack) => {
-                let (partition, offset) = found[n];
+                let place = found.get(n).copied();
+                let (partition, offset) =
+                    place.unwrap_or_else(|| panic!("{n} was acked, and is not in the log"));
                 assert_eq!(partition, ack.partition);
                 assert!(ack.offset.is_none_or(|acked| usize::try_from(acked) == Ok(offset)), "{n}: {ack:?}");
             }
