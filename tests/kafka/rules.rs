@@ -307,3 +307,53 @@ async fn produce_raw(bootstrap: &str, topic: &str, batch: &'static [u8]) -> i16 
     let answer = ProduceResponse::decode(&mut answer.freeze(), VERSION).unwrap();
     answer.responses[0].partition_responses[0].error_code
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_8_one_bad_record_fails_alone() {
+    require_kafka!();
+    let kafka = shared_single().await;
+    let client = connect(kafka.bootstrap()).await;
+
+    // KIP-467: a compacted topic names the records that have no key.
+    let topic = new_topic(kafka, &client, "named", 1, &[("cleanup.policy", "compact")]).await;
+    let producer = client.producer().build().await.unwrap();
+    producer.prepare(&topic).await.unwrap();
+    let mut deliveries = Vec::new();
+    for n in 0..100 {
+        let record = ProducerRecord::new(topic.as_str(), n.to_string());
+        let record = if n % 10 == 3 { record } else { record.key(n.to_string()) };
+        deliveries.push(producer.try_send(record).unwrap());
+    }
+    let mut offsets = Vec::new();
+    for (n, delivery) in deliveries.into_iter().enumerate() {
+        match delivery.await {
+            Ok(ack) => offsets.push(ack.offset.unwrap()),
+            Err(DeliveryError::NotSent(NotSent::RecordRejected { .. })) => assert_eq!(n % 10, 3),
+            Err(other) => panic!("{n}: {other:?}"),
+        }
+    }
+    assert_eq!(offsets, (0..90).collect::<Vec<_>>(), "the others, in order");
+
+    // A limit that is lowered after it was read: what is too large is cut.
+    let topic = new_topic(kafka, &client, "cut", 1, &[]).await;
+    let producer = client.producer().compression(Compression::None).build().await.unwrap();
+    producer.prepare(&topic).await.unwrap();
+    let change = ("max.message.bytes".to_owned(), Some("2000".to_owned()));
+    client.admin().alter_configs(ConfigOwner::Topic(&topic), [change]).await.unwrap();
+    let deliveries: Vec<_> = (0..100)
+        .map(|n| {
+            let value = vec![b'x'; if n == 50 { 5_000 } else { 100 }];
+            producer.try_send(ProducerRecord::new(topic.as_str(), value)).unwrap()
+        })
+        .collect();
+    let mut offsets = Vec::new();
+    for (n, delivery) in deliveries.into_iter().enumerate() {
+        match delivery.await {
+            Ok(ack) => offsets.push(ack.offset.unwrap()),
+            Err(DeliveryError::NotSent(NotSent::TooLarge { .. })) => assert_eq!(n, 50),
+            Err(other) => panic!("{n}: {other:?}"),
+        }
+    }
+    assert_eq!(offsets, (0..99).collect::<Vec<_>>(), "the others, in order");
+    assert!(producer.metrics().topics[0].batches_cut > 0);
+}
