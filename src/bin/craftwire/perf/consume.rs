@@ -54,7 +54,7 @@ pub(crate) async fn run(args: ConsumeArgs, shared: Shared, timeout: Duration) ->
         start: start.unwrap_or(end),
         end,
         errors: seen.errors + args.count.saturating_sub(seen.records),
-        settings: json!({ "typed": shared.typed, "threads": shared.threads, "isolation": "read_committed" }),
+        settings: json!({ "typed": shared.typed, "isolation": "read_committed" }),
         more: json!({ "sum": seen.sum }),
     })
 }

@@ -79,7 +79,6 @@ impl Settings {
             "compression": self.compression.to_string(),
             "request_gap_ms": self.gap.map_or_else(|| json!("the profile's"), |gap| json!(gap.as_millis())),
             "typed": shared.typed,
-            "threads": shared.threads,
         })
     }
 }

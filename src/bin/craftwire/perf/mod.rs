@@ -13,12 +13,13 @@ mod usage;
 
 pub(crate) use args::PerfArgs;
 
-use args::{Mode, Place};
+use args::{Mode, Place, Shared};
 use craftwire::{
     ConnectError,
     crafting::{Crafting, Topic},
 };
 use report::Report;
+use serde_json::Value;
 use std::time::Duration;
 use tokio::{runtime::Builder, time::timeout};
 
@@ -29,7 +30,7 @@ use crate::{
 
 /// The runtime of a run.
 pub(crate) fn runtime(args: &PerfArgs) -> Builder {
-    match args.shared.threads {
+    match args.threads() {
         0 => Builder::new_current_thread(),
         threads => {
             let mut builder = Builder::new_multi_thread();
@@ -52,7 +53,16 @@ pub(crate) async fn run(args: PerfArgs, connect_timeout: Duration) -> Result<Exi
 }
 
 async fn measure(args: PerfArgs, connect_timeout: Duration) -> Result<Report, Failure> {
+    let threads = args.threads();
     let PerfArgs { mode, shared } = args;
+    let mut report = measure_mode(mode, shared, connect_timeout).await?;
+    if let Value::Object(settings) = &mut report.settings {
+        settings.insert("threads".to_owned(), threads.into());
+    }
+    Ok(report)
+}
+
+async fn measure_mode(mode: Mode, shared: Shared, connect_timeout: Duration) -> Result<Report, Failure> {
     match mode {
         Mode::Produce(args) => Box::pin(produce::run(args, shared, connect_timeout)).await,
         Mode::Latency(args) => Box::pin(latency::run(args, shared, connect_timeout)).await,
