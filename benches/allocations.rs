@@ -18,7 +18,7 @@ mod load;
 use broker::SinkBroker;
 use craftwire::{
     Compression, Producer, ProducerRecord,
-    crafting::{Crafting, EventDraft, ProgressUpdate, Publisher, SessionEvent},
+    crafting::{Crafting, EventDraft, ProgressUpdate, Publisher, SessionEvent, Topic},
     producer::{ProducerMetrics, Profile},
 };
 use load::{Load, RawRecord, raw_records};
@@ -31,7 +31,9 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// Allocations of one record, as `ARCHITECTURE.md` says.
 const LIMIT: f64 = 0.02;
 const RECORDS_IN_BATCH_MIN: f64 = 64.0;
-const PARTITIONS: i32 = 16;
+/// One, and a long gap, so that batches are full however slow the machine is.
+const PARTITIONS: i32 = 1;
+const GAP: Duration = Duration::from_millis(50);
 const RAW_RECORDS: usize = 100_000;
 
 fn main() -> ExitCode {
@@ -72,12 +74,16 @@ async fn measure(broker: SinkBroker) -> Vec<Row> {
     let mut rows = Vec::new();
     let records = raw_records::<ProgressUpdate>();
     for codec in [Compression::None, Compression::Snappy, Compression::Lz4] {
-        let builder = crafting.client().producer().profile(Profile::Throughput).compression(codec);
+        let builder =
+            crafting.client().producer().profile(Profile::Throughput).compression(codec).request_gap(GAP);
         let producer = builder.build().await.expect("the producer starts");
         rows.push(raw(&producer, &records, codec).await);
         producer.close(CLOSE).await;
     }
-    let publisher = crafting.publisher("crafting.network").build().await.expect("the publisher starts");
+    let builder = crafting.publisher("crafting.network");
+    let builder = builder.producer(Topic::Events, |producer| producer.request_gap(GAP));
+    let builder = builder.producer(Topic::Progress, |producer| producer.request_gap(GAP));
+    let publisher = builder.build().await.expect("the publisher starts");
     rows.push(session_events(&publisher).await);
     rows.push(updates(&publisher).await);
     publisher.close(CLOSE).await;
