@@ -33,6 +33,31 @@ async fn f1_leaders_killed_one_after_the_other() {
     assert_eq!(verdict.not_sent + verdict.unknown, 0, "{verdict}");
 }
 
+/// At the rate of both topics together, each leader killed when the last one had been back in every ISR for a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f1_leaders_killed_at_fifteen_thousand_records_a_second() {
+    require_kafka!();
+    let (times, spell) = if scale() == 1 { (1, 1) } else { (20, 10) };
+    let stage = Stage::set("f1-rate").await;
+    let producer = stage.client.producer().buffer_bytes(256 << 20).build().await.unwrap();
+    let pace = Pace { keys: 300, every: Duration::from_millis(20), window: 20_000 };
+    let begun = Instant::now();
+    let play = stage.play_by(producer, pace).await;
+    for partition in (0..PARTITIONS).cycle().take(times.try_into().unwrap()) {
+        lasts(Duration::from_secs(spell)).await;
+        let leader = stage.cluster.leader("f1-rate", partition).await.unwrap();
+        stage.cluster.kill(leader);
+        stage.cluster.wait_for_leader("f1-rate", partition, move |other| other != leader).await;
+        play.load.goes_on_in(partition, 1).await;
+        stage.cluster.restart(leader).await;
+        stage.cluster.wait_in_sync().await;
+    }
+    let rate = f64::from(u32::try_from(play.load.acked()).unwrap()) / begun.elapsed().as_secs_f64();
+    println!("F1: {rate:.0} records a second were acked");
+    let verdict = stage.judge("F1 SIGKILL of a leader under full load", times, play).await;
+    assert!((verdict.not_sent + verdict.unknown) * 10_000 <= verdict.acked, "{verdict}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f2_leaders_frozen_and_thawed() {
     require_kafka!();
