@@ -29,7 +29,8 @@ impl Spare {
 
     /// An empty buffer for `bytes`.
     pub(crate) fn take(&self, bytes: usize) -> BytesMut {
-        let Some((size, capacity)) = size_of(bytes.next_power_of_two()) else {
+        let capacity = bytes.next_power_of_two();
+        let Some(size) = size_of(capacity) else {
             return BytesMut::with_capacity(bytes);
         };
         let kept = {
@@ -45,7 +46,8 @@ impl Spare {
     pub(crate) fn put(&self, bytes: Bytes) {
         let Ok(mut buffer) = bytes.try_into_mut() else { return };
         buffer.clear();
-        let Some((size, capacity)) = size_of(buffer.capacity()) else { return };
+        let capacity = buffer.capacity();
+        let Some(size) = size_of(capacity) else { return };
         let mut kept = self.kept();
         // Sizes follow the load: what nobody takes makes room for what is in use.
         while kept.bytes + capacity > self.bytes_max {
@@ -63,9 +65,9 @@ impl Spare {
 }
 
 /// Where buffers of this capacity are kept; `None` if it is no power of two, or none that is worth it.
-fn size_of(capacity: usize) -> Option<(usize, usize)> {
+fn size_of(capacity: usize) -> Option<usize> {
     let size = usize::try_from(capacity.checked_ilog2()?).ok()?;
-    (capacity.is_power_of_two() && size < SIZES).then_some((size, capacity))
+    (capacity.is_power_of_two() && size < SIZES).then_some(size)
 }
 
 /// Up to 64 MiB.
