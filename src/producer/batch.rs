@@ -8,6 +8,7 @@ use crate::{
     producer::{
         delivery::{BatchState, Outcome, Run},
         memory::Grant,
+        metrics::{Counters, add},
     },
     wire::record_batch::{BatchBuilder, ProducerStamp, SealedBatch},
 };
@@ -79,8 +80,15 @@ pub(crate) struct Completion {
 }
 
 impl Completion {
-    pub(crate) fn tell(self) {
-        let Self { state, outcome, grant, buffer, .. } = self;
+    /// Counts the records by what became of them, and tells who waits.
+    pub(crate) fn tell(self, counters: &Counters) {
+        let Self { state, outcome, record_count, grant, buffer } = self;
+        let counter = match outcome {
+            Outcome::Acked { .. } => &counters.records_acked,
+            Outcome::NotSent(_) => &counters.records_not_sent,
+            Outcome::Unknown(_) => &counters.records_unknown,
+        };
+        add(counter, u64::from(record_count));
         if let Some(grant) = grant {
             grant.give_back(buffer);
         }

@@ -15,7 +15,6 @@ use super::{
 use crate::{
     error::ConnectionError,
     net::{self, Lane, Request, Versions},
-    producer::delivery::Outcome,
     wire::{
         ApiKey,
         api::produce::{
@@ -216,8 +215,7 @@ impl ProduceLane {
     fn settle(&mut self, slot: &Arc<PartitionSlot>, id: u64, answer: &Answer, now: Instant) -> bool {
         let settled = slot.lock().settle(id, answer, now);
         if let Some(completion) = settled.completion {
-            count_outcome(&self.counters, &completion.outcome, completion.record_count);
-            completion.tell();
+            completion.tell(&self.counters);
         }
         if let Some(moved) = settled.moved {
             add(&self.counters.records_not_sent, u64::from(moved.refused));
@@ -294,8 +292,7 @@ impl ProduceLane {
                 slot.note_queued(&queue);
                 drop(queue);
                 for completion in given_up {
-                    count_outcome(&self.counters, &completion.outcome, completion.record_count);
-                    completion.tell();
+                    completion.tell(&self.counters);
                 }
             }
             if self.door.rest(Rest::Listed) {
@@ -482,14 +479,4 @@ fn find(
         batches[*at].as_ref().is_some_and(|(slot, _)| slot.partition == partition && &*slot.topic == topic)
     };
     (start..batches.len()).find(is_it).or_else(|| (0..start.min(batches.len())).find(is_it))
-}
-
-/// Counts the records of a batch by what became of them.
-pub(crate) fn count_outcome(counters: &Counters, outcome: &Outcome, record_count: u32) {
-    let counter = match outcome {
-        Outcome::Acked { .. } => &counters.records_acked,
-        Outcome::NotSent(_) => &counters.records_not_sent,
-        Outcome::Unknown(_) => &counters.records_unknown,
-    };
-    add(counter, u64::from(record_count));
 }

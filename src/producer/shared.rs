@@ -5,7 +5,7 @@ use super::{
     delivery::{BatchState, Delivery},
     durability::TopicFinding,
     error::{SendError, TrySendCause},
-    lane::{Outside, count_outcome},
+    lane::Outside,
     memory::{Grant, Memory},
     metrics::{BrokerCounters, Counters, ProducerMetrics, count},
     partition::{Limits, Notice, PartitionSlot, Refused},
@@ -222,8 +222,7 @@ impl Shared {
             (completions, lane)
         };
         for completion in completions {
-            count_outcome(&self.counters, &completion.outcome, completion.record_count);
-            completion.tell();
+            completion.tell(&self.counters);
         }
         if let Some(lane) = lane {
             lane.list(slot.clone());

@@ -436,7 +436,7 @@ impl<'a> Run<'a> {
         for completion in completions {
             assert!(completion.state.outcome().is_none(), "an outcome is told once");
             self.given_up += u64::from(completion.record_count);
-            completion.tell();
+            completion.tell(&Counters::default());
         }
         if let Some(lane) = lane {
             lane.list(self.slots[p].clone());

@@ -8,6 +8,7 @@ use crate::{
         delivery::{AckTime, BatchState, Outcome},
         error::{NotSent, Unknown},
         idempotence::Sequencer,
+        metrics::Counters,
         partition::{Notice, Poll},
         settle::{Answer, GiveUp, Settled},
     },
@@ -83,7 +84,7 @@ impl Rig {
     fn settle(&mut self, out: &Out, answer: &Answer) -> Settled {
         let mut settled = self.slot.lock().settle(out.id, answer, self.now);
         if let Some(completion) = settled.completion.take() {
-            completion.tell();
+            completion.tell(&Counters::default());
         }
         if let Some(moved) = settled.moved.take() {
             moved.tell();
@@ -734,5 +735,5 @@ fn answer(code: ErrorCode, base_offset: Option<i64>) -> Answer {
 }
 
 fn tell(completions: Vec<Completion>) {
-    completions.into_iter().for_each(Completion::tell);
+    completions.into_iter().for_each(|completion| completion.tell(&Counters::default()));
 }
