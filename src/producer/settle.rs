@@ -85,8 +85,7 @@ impl PartitionQueue {
                         self.sequencer.confirm(self.unresolved[at].stamp);
                         self.backoff.reset();
                         self.retry_at = None;
-                        let may_be_duplicate = self.unresolved[at].ambiguous || !code.is_ok();
-                        let time = self.ack_time(may_be_duplicate, *log_append_time_ms);
+                        let time = self.ack_time(at, *code, *log_append_time_ms);
                         let outcome = Outcome::Acked { base_offset: *base_offset, time };
                         settled.completion = self.resolve(at, outcome);
                     }
@@ -167,13 +166,16 @@ impl PartitionQueue {
         (!given_up).then_some(Completion { state, outcome, record_count, grant, buffer })
     }
 
-    /// Which timestamps a written batch has. For a duplicate a broker tells the largest timestamp of the batch in its log,
-    /// whoever stamped it: then it depends on the topic, of which the answers to batches sent once tell.
-    fn ack_time(&mut self, may_be_duplicate: bool, log_append_time_ms: Option<i64>) -> AckTime {
-        if !may_be_duplicate {
-            self.stamps_appends = Some(log_append_time_ms.is_some());
+    /// Which timestamps a written batch has. An answer without a time says that this attempt was appended as it is, unless it
+    /// is the code for duplicates. For a duplicate a broker tells the largest timestamp of the batch in its log, whoever
+    /// stamped it: if that is the batch's own too, the topic decides, of which other answers tell.
+    fn ack_time(&mut self, at: usize, code: ErrorCode, told_ms: Option<i64>) -> AckTime {
+        let batch = &self.unresolved[at];
+        let own_ms = batch.sealed.as_ref().map(|sealed| sealed.max_timestamp_ms);
+        if code.is_ok() && (!batch.ambiguous || told_ms.is_none() || told_ms != own_ms) {
+            self.stamps_appends = Some(told_ms.is_some());
         }
-        match (self.stamps_appends, log_append_time_ms) {
+        match (self.stamps_appends, told_ms) {
             (Some(false), _) => AckTime::OfRecord,
             (Some(true), Some(time_ms)) => AckTime::OfBroker(time_ms),
             (Some(true), None) | (None, _) => AckTime::NotKnown,

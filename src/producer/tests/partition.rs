@@ -204,34 +204,46 @@ fn a_lost_answer_leaves_it_open_and_a_duplicate_settles_it() {
 }
 
 #[test]
-fn the_time_told_of_a_duplicate_is_believed_only_where_the_topic_stamps_appends() {
-    let written = |log_append_time_ms| Answer::Broker {
-        code: ErrorCode::NONE,
+fn the_time_told_of_a_batch_sent_again_is_believed_only_where_the_topic_stamps_appends() {
+    let written = |code, log_append_time_ms| Answer::Broker {
+        code,
         message: None,
         base_offset: Some(0),
         log_append_time_ms,
         record_errors: Vec::new(),
     };
-    for (before, expected) in [
-        (None, AckTime::NotKnown),
-        (Some(None), AckTime::OfRecord),
-        (Some(Some(500)), AckTime::OfBroker(700)),
+    let (none, duplicate) = (ErrorCode::NONE, ErrorCode::DUPLICATE_SEQUENCE_NUMBER);
+    for (before, code, told, expected) in [
+        // The records' own time, which only a topic that stamps appends would give by chance.
+        (None, none, Some(1), AckTime::NotKnown),
+        (Some(None), none, Some(1), AckTime::OfRecord),
+        (Some(Some(500)), none, Some(1), AckTime::OfBroker(1)),
+        // No record has this time: the topic stamps appends, whatever it did before.
+        (None, none, Some(700), AckTime::OfBroker(700)),
+        (Some(None), none, Some(700), AckTime::OfBroker(700)),
+        // A duplicate is answered with a time, so this one was appended now, and not stamped.
+        (None, none, None, AckTime::OfRecord),
+        (Some(Some(500)), none, None, AckTime::OfRecord),
+        // An old broker says that it is a duplicate, and nothing else.
+        (None, duplicate, None, AckTime::NotKnown),
+        (Some(None), duplicate, None, AckTime::OfRecord),
+        (Some(Some(500)), duplicate, None, AckTime::NotKnown),
     ] {
         let mut rig = Rig::new();
         if let Some(log_append_time_ms) = before {
             rig.append(0);
             let out = rig.poll().unwrap();
-            rig.settle(&out, &written(log_append_time_ms));
+            rig.settle(&out, &written(none, log_append_time_ms));
         }
         rig.append(1);
         let out = rig.poll().unwrap();
         rig.settle(&out, &Answer::Lost);
         rig.wait();
         let again = rig.poll().unwrap();
-        rig.settle(&again, &written(Some(700)));
+        rig.settle(&again, &written(code, told));
         let last = rig.states.len() - 1;
         let outcome = Outcome::Acked { base_offset: Some(0), time: expected };
-        assert_eq!(rig.outcome(last), Some(&outcome), "{before:?}");
+        assert_eq!(rig.outcome(last), Some(&outcome), "{before:?}, {code:?}, {told:?}");
     }
 }
 

@@ -144,7 +144,12 @@ impl BatchBuilder {
         put_at(header, MAX_TIMESTAMP_AT, self.max_timestamp_ms.to_be_bytes());
         put_at(header, RECORD_COUNT_AT, self.record_count.to_be_bytes());
         put_stamp(header, stamp);
-        SealedBatch { bytes: self.buffer.freeze(), record_count: self.record_count, uncompressed_len }
+        SealedBatch {
+            bytes: self.buffer.freeze(),
+            record_count: self.record_count,
+            uncompressed_len,
+            max_timestamp_ms: self.max_timestamp_ms,
+        }
     }
 
     /// Puts the records' compressed form in their place and gives the codec, or `None` where it is not smaller.
@@ -211,6 +216,7 @@ pub(crate) struct SealedBatch {
     pub(crate) record_count: u32,
     /// Its size before compression, header included.
     pub(crate) uncompressed_len: usize,
+    pub(crate) max_timestamp_ms: i64,
 }
 
 impl SealedBatch {
