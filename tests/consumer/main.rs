@@ -9,7 +9,11 @@ mod faults;
 mod groups;
 #[cfg(feature = "mock")]
 mod logs;
+#[cfg(feature = "mock")]
+mod recorder;
 mod replicas;
+#[cfg(feature = "mock")]
+mod rules;
 #[cfg(feature = "mock")]
 mod versions;
 
