@@ -12,7 +12,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     cluster::{Cluster, LaneTask, Target, Topology},
-    error::{ErrorCode, RequestError},
+    error::{ConnectionError, ErrorCode, RequestError},
     net::{clock, waker::LaneWaker},
     wire::api::list_offsets::{
         EARLIEST, LATEST, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListedOffset,
@@ -186,10 +186,19 @@ impl Driver {
         outcome: Result<ListOffsetsResponse, RequestError>,
         now: Instant,
     ) {
-        let answer = outcome.inspect_err(|error| tracing::debug!(%error, "no offsets from a leader")).ok();
+        let outcome = outcome.inspect_err(|error| tracing::debug!(%error, "no offsets from a leader"));
+        let unsupported = match &outcome {
+            Err(RequestError::Connection { source: source @ ConnectionError::Version { .. }, .. }) => {
+                Some(source)
+            }
+            _ => None,
+        };
+        if let (Some(source), Some(lookup)) = (unsupported, asked.first()) {
+            self.shared.with(|core| core.handle_unsupported(lookup, source));
+        }
+        let answer = outcome.as_ref().ok();
         let find = |lookup: &Lookup| -> Option<ListedOffset> {
-            let (_, list) =
-                answer.as_ref()?.topics.iter().find(|(topic, _)| **topic == *lookup.name.topic)?;
+            let (_, list) = answer?.topics.iter().find(|(topic, _)| **topic == *lookup.name.topic)?;
             list.iter().find(|listed| listed.index == lookup.name.partition).cloned()
         };
         self.shared.with(|core| {

@@ -3,7 +3,7 @@
 use super::record::TopicPartition;
 use crate::{
     config::ConfigError,
-    error::{DecodeError, ErrorCode, RequestError},
+    error::{ConnectionError, DecodeError, ErrorCode, RequestError},
 };
 use std::sync::Arc;
 
@@ -65,6 +65,16 @@ pub enum ConsumeError {
         /// What the broker says.
         #[source]
         code: ErrorCode,
+    },
+    /// The broker and this client have no common version of an API that reading takes. What it leads is not read until
+    /// another broker leads it, or this one was replaced; the others' partitions are.
+    #[error("broker {broker} cannot be read from; use brokers of Kafka 3.9 or later")]
+    Unsupported {
+        /// The broker.
+        broker: i32,
+        /// The API, and the versions of both sides.
+        #[source]
+        source: ConnectionError,
     },
     /// The group's coordinator refuses this member for good.
     #[error("group {group:?} refuses this member; check the group's protocol, name and permissions")]

@@ -8,6 +8,7 @@
 use super::{
     aborted::AbortedFilter,
     core::{Fetched, Outcome, Wants},
+    error::ConsumeError,
     fetch_session::{FetchSession, Wanted},
     positions::retry_delay,
     shared::Shared,
@@ -146,8 +147,11 @@ impl Lane for FetchLane {
     fn handle_connected(&mut self, versions: &Versions, _now: Instant) {
         match versions.of::<FetchRequest>() {
             Ok(version) => self.version = Some(version),
-            // Metadata of such a broker cannot be read either, so this is told elsewhere, and first.
-            Err(_) => self.version = None,
+            Err(source) => {
+                self.version = None;
+                let error = ConsumeError::Unsupported { broker: self.broker, source };
+                self.shared.with(|core| core.fail(error));
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
         record::TopicPartition,
         start::StartFrom,
     },
-    error::ErrorCode,
+    error::{ConnectionError, ErrorCode},
     wire::api::produce::{LeaderIdAndEpoch, NodeEndpoint},
 };
 use std::{
@@ -138,6 +138,14 @@ impl Core {
         }
         self.work.refresh = true;
         self.wakes.driver = true;
+    }
+
+    /// The leader cannot be asked for offsets. It is told once, and asked again all the same: it may be replaced.
+    pub(crate) fn handle_unsupported(&mut self, lookup: &Lookup, source: &ConnectionError) {
+        let state = self.partitions.current(lookup.assignment, lookup.serial);
+        if state.is_some_and(|state| state.failures == 0) {
+            self.fail(ConsumeError::Unsupported { broker: lookup.leader, source: source.clone() });
+        }
     }
 
     /// What the driver has to do now. Lookups that it is given count as under way.

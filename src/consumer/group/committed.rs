@@ -95,7 +95,7 @@ impl CommittedOffsets {
             }
             Err(error) => {
                 tracing::debug!(%error, group = %self.group, "no committed offsets");
-                Some(Setback::CoordinatorLost)
+                Some(Setback::of_no_answer(error))
             }
         };
         if retries {

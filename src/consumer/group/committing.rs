@@ -164,8 +164,8 @@ impl Committing {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::debug!(%error, group = %self.group, "a commit has no answer");
-                self.retry(&CommitError::Request(error), now);
-                return Some(Setback::CoordinatorLost);
+                self.retry(&CommitError::Request(error.clone()), now);
+                return Some(Setback::of_no_answer(error));
             }
         };
         let Some((failed, code)) = self.take_taken(entries, answer) else {

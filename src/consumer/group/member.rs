@@ -19,7 +19,7 @@ use crate::{
     backoff::Backoff,
     cluster::Topology,
     consumer::{config::ConsumerConfig, error::ConsumeError, shared::Shared},
-    error::{ErrorCode, RequestError},
+    error::{ConnectionError, ErrorCode, RequestError},
     wire::{ApiKey, api::consumer_group_heartbeat::ConsumerGroupHeartbeatResponse},
 };
 use std::{
@@ -213,8 +213,12 @@ impl Member {
             Err(error) => {
                 tracing::warn!(%error, group = %self.group, "the group's coordinator cannot be found");
                 self.find_at = Some(now + self.find_backoff.next_delay());
-                if let RequestError::Broker { code: ErrorCode::GROUP_AUTHORIZATION_FAILED, .. } = error {
-                    self.refuse(error);
+                match error {
+                    RequestError::Broker { code: ErrorCode::GROUP_AUTHORIZATION_FAILED, .. }
+                    | RequestError::Connection { source: ConnectionError::Version { .. }, .. } => {
+                        self.refuse(error);
+                    }
+                    _ => {}
                 }
             }
         }

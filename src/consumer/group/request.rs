@@ -3,7 +3,7 @@
 
 use crate::{
     consumer::record::TopicPartition,
-    error::{ErrorCode, RequestError},
+    error::{ConnectionError, ErrorCode, RequestError},
     wire::ApiKey,
 };
 use std::collections::BTreeMap;
@@ -36,6 +36,14 @@ pub(crate) enum Setback {
 }
 
 impl Setback {
+    /// What a question without an answer means.
+    pub(crate) fn of_no_answer(error: RequestError) -> Self {
+        match error {
+            RequestError::Connection { source: ConnectionError::Version { .. }, .. } => Self::Refused(error),
+            _ => Self::CoordinatorLost,
+        }
+    }
+
     /// What an error for the whole group means, whatever was asked. `None`: nothing beyond another try.
     pub(crate) fn of(code: ErrorCode, api: ApiKey, is_member: bool) -> Option<Self> {
         match code {
