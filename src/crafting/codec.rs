@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     envelope::Envelope,
     event::{Body, Event},
-    json::{self, Node},
+    json::{self, Node, place},
     values::EventType,
     violation::{Path, Rule, Violation},
 };
@@ -199,9 +199,10 @@ fn read<B: Body>(raw: &[u8]) -> Result<Read<B>, Violation> {
     })?;
     Envelope::read(Node::root(text), |envelope, event_type, data| {
         let Some(body) = B::read(&event_type, data) else {
-            let fields = json::object(data, ["session_id"])?;
+            const FIELDS: [&str; 1] = ["session_id"];
+            let fields = json::object(data, &FIELDS)?;
             // An unknown type's data has rules of its own, so what is no session here is no error either.
-            let data_session_id = fields.optional("session_id", json::uuid).ok().flatten();
+            let data_session_id = fields.optional(place!(FIELDS, "session_id"), json::uuid).ok().flatten();
             return Ok(Read::Unknown { event_type, envelope, data_session_id });
         };
         let body = body?;

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use uuid::Uuid;
 
 use super::{
-    json::{self, Node, ObjectWriter, Out, ToJson},
+    json::{self, Inside, Node, ObjectWriter, Out, ToJson, place},
     names::{PayloadCompression, Priority},
     timestamp::Timestamp,
     values::{EventType, RetryCount, SizeBytes, Source, Ttl, Version},
@@ -128,22 +128,23 @@ impl Envelope {
         root: Node<'a, '_>,
         finish: impl FnOnce(Self, EventType, Node<'a, '_>) -> Result<T, Violation>,
     ) -> Result<T, Violation> {
-        let fields = json::object(root, FIELDS)?;
+        let mut inside = Inside::EMPTY;
+        let (fields, inside) = json::object_with_inside(root, &FIELDS, place!(FIELDS, "data"), &mut inside)?;
         let envelope = Self {
-            event_id: fields.required("event_id", json::uuid)?,
-            timestamp: fields.required("timestamp", json::parsed)?,
-            version: fields.required("version", json::parsed)?,
-            source: fields.required("source", json::parsed)?,
-            correlation_id: fields.optional("correlation_id", json::uuid)?,
-            session_id: fields.optional("session_id", json::uuid)?,
-            player_id: fields.optional("player_id", json::uuid)?,
-            game_id: fields.optional("game_id", json::uuid)?,
-            trace_id: fields.optional("trace_id", json::string)?,
-            tags: fields.optional("tags", Tags::read)?.unwrap_or_default(),
-            metadata: fields.optional("metadata", Metadata::read)?,
+            event_id: fields.required(place!(FIELDS, "event_id"), json::uuid)?,
+            timestamp: fields.required(place!(FIELDS, "timestamp"), json::parsed)?,
+            version: fields.required(place!(FIELDS, "version"), json::parsed)?,
+            source: fields.required(place!(FIELDS, "source"), json::parsed)?,
+            correlation_id: fields.optional(place!(FIELDS, "correlation_id"), json::uuid)?,
+            session_id: fields.optional(place!(FIELDS, "session_id"), json::uuid)?,
+            player_id: fields.optional(place!(FIELDS, "player_id"), json::uuid)?,
+            game_id: fields.optional(place!(FIELDS, "game_id"), json::uuid)?,
+            trace_id: fields.optional(place!(FIELDS, "trace_id"), json::string)?,
+            tags: fields.optional(place!(FIELDS, "tags"), Tags::read)?.unwrap_or_default(),
+            metadata: fields.optional(place!(FIELDS, "metadata"), Metadata::read)?,
         };
-        let event_type = fields.required("event_type", json::parsed)?;
-        fields.required("data", |data| finish(envelope, event_type, data))
+        let event_type = fields.required(place!(FIELDS, "event_type"), json::parsed)?;
+        fields.required_inside(place!(FIELDS, "data"), inside, |data| finish(envelope, event_type, data))
     }
 
     pub(crate) fn parts(&self) -> EnvelopeParts<'_> {
@@ -309,13 +310,14 @@ impl Metadata {
     }
 
     fn read(node: Node<'_, '_>) -> Result<Self, Violation> {
-        let fields = json::object(node, ["priority", "ttl", "retry_count", "compression", "size_bytes"])?;
+        const FIELDS: [&str; 5] = ["priority", "ttl", "retry_count", "compression", "size_bytes"];
+        let fields = json::object(node, &FIELDS)?;
         Ok(Self {
-            priority: fields.optional("priority", json::one_of)?,
-            ttl: fields.optional("ttl", json::parsed)?,
-            retry_count: fields.optional("retry_count", json::integer)?,
-            compression: fields.optional("compression", json::one_of)?,
-            size_bytes: fields.optional("size_bytes", json::integer)?,
+            priority: fields.optional(place!(FIELDS, "priority"), json::one_of)?,
+            ttl: fields.optional(place!(FIELDS, "ttl"), json::parsed)?,
+            retry_count: fields.optional(place!(FIELDS, "retry_count"), json::integer)?,
+            compression: fields.optional(place!(FIELDS, "compression"), json::one_of)?,
+            size_bytes: fields.optional(place!(FIELDS, "size_bytes"), json::integer)?,
         })
     }
 }

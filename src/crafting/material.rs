@@ -5,7 +5,7 @@ use std::ops::Deref;
 use uuid::Uuid;
 
 use super::{
-    json::{self, Node, Out, ToJson},
+    json::{self, Node, Out, ToJson, place},
     names::MaterialQuality,
     values::Quantity,
     violation::{InvalidValue, Rule, Violation},
@@ -37,11 +37,12 @@ impl Material {
     }
 
     pub(crate) fn read(node: Node<'_, '_>) -> Result<Self, Violation> {
-        let fields = json::object(node, ["material_id", "quantity", "quality"])?;
+        const FIELDS: [&str; 3] = ["material_id", "quantity", "quality"];
+        let fields = json::object(node, &FIELDS)?;
         Ok(Self {
-            material_id: fields.required("material_id", json::uuid)?,
-            quantity: fields.required("quantity", json::integer)?,
-            quality: fields.optional("quality", json::one_of)?,
+            material_id: fields.required(place!(FIELDS, "material_id"), json::uuid)?,
+            quantity: fields.required(place!(FIELDS, "quantity"), json::integer)?,
+            quality: fields.optional(place!(FIELDS, "quality"), json::one_of)?,
         })
     }
 }
@@ -161,11 +162,12 @@ impl Location {
     }
 
     pub(crate) fn read(node: Node<'_, '_>) -> Result<Self, Violation> {
-        let fields = json::object(node, ["x", "y", "z"])?;
+        const FIELDS: [&str; 3] = ["x", "y", "z"];
+        let fields = json::object(node, &FIELDS)?;
         Ok(Self {
-            x: fields.required("x", json::number)?,
-            y: fields.required("y", json::number)?,
-            z: fields.required("z", json::number)?,
+            x: fields.required(place!(FIELDS, "x"), json::number)?,
+            y: fields.required(place!(FIELDS, "y"), json::number)?,
+            z: fields.required(place!(FIELDS, "z"), json::number)?,
         })
     }
 }

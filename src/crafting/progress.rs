@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     event::{Body, sealed},
-    json::{self, Node, ObjectWriter, Out, ToJson},
+    json::{self, Node, ObjectWriter, Out, ToJson, place},
     names::Named,
     topic::Topic,
     values::{EventType, Percent, QualityScore, Seconds},
@@ -156,32 +156,30 @@ impl sealed::Data for ProgressUpdate {
 }
 
 fn read(data: Node<'_, '_>) -> Result<ProgressUpdate, Violation> {
-    let fields = json::object(
-        data,
-        [
-            "session_id",
-            "player_id",
-            "progress_percent",
-            "status",
-            "elapsed_seconds",
-            "remaining_seconds",
-            "current_step",
-            "step_progress",
-            "steps",
-            "current_quality",
-            "target_quality",
-            "failure_reason",
-        ],
-    )?;
-    let status = fields.required("status", json::one_of::<StatusName>)?;
-    let failure_reason = fields.optional("failure_reason", |node| match status {
+    const FIELDS: [&str; 12] = [
+        "session_id",
+        "player_id",
+        "progress_percent",
+        "status",
+        "elapsed_seconds",
+        "remaining_seconds",
+        "current_step",
+        "step_progress",
+        "steps",
+        "current_quality",
+        "target_quality",
+        "failure_reason",
+    ];
+    let fields = json::object(data, &FIELDS)?;
+    let status = fields.required(place!(FIELDS, "status"), json::one_of::<StatusName>)?;
+    let failure_reason = fields.optional(place!(FIELDS, "failure_reason"), |node| match status {
         StatusName::Failed => json::string(node),
         _ => Err(node.breaks(Rule::OnlyWhenFailed)),
     })?;
     Ok(ProgressUpdate {
-        session_id: fields.required("session_id", json::uuid)?,
-        player_id: fields.optional("player_id", json::uuid)?,
-        progress: fields.required("progress_percent", json::integer)?,
+        session_id: fields.required(place!(FIELDS, "session_id"), json::uuid)?,
+        player_id: fields.optional(place!(FIELDS, "player_id"), json::uuid)?,
+        progress: fields.required(place!(FIELDS, "progress_percent"), json::integer)?,
         status: match status {
             StatusName::Active => Status::Active,
             StatusName::Paused => Status::Paused,
@@ -189,13 +187,13 @@ fn read(data: Node<'_, '_>) -> Result<ProgressUpdate, Violation> {
             StatusName::Completed => Status::Completed,
             StatusName::Failed => Status::Failed { reason: failure_reason },
         },
-        elapsed: fields.optional("elapsed_seconds", json::integer)?,
-        remaining: fields.optional("remaining_seconds", json::integer)?,
-        current_step: fields.optional("current_step", json::string)?,
-        step_progress: fields.optional("step_progress", json::integer)?,
-        steps: fields.optional("steps", |node| json::list(node, Step::read))?,
-        current_quality: fields.optional("current_quality", json::integer)?,
-        target_quality: fields.optional("target_quality", json::integer)?,
+        elapsed: fields.optional(place!(FIELDS, "elapsed_seconds"), json::integer)?,
+        remaining: fields.optional(place!(FIELDS, "remaining_seconds"), json::integer)?,
+        current_step: fields.optional(place!(FIELDS, "current_step"), json::string)?,
+        step_progress: fields.optional(place!(FIELDS, "step_progress"), json::integer)?,
+        steps: fields.optional(place!(FIELDS, "steps"), |node| json::list(node, Step::read))?,
+        current_quality: fields.optional(place!(FIELDS, "current_quality"), json::integer)?,
+        target_quality: fields.optional(place!(FIELDS, "target_quality"), json::integer)?,
     })
 }
 
@@ -292,13 +290,14 @@ impl Step {
     }
 
     fn read(node: Node<'_, '_>) -> Result<Self, Violation> {
-        let fields = json::object(node, ["step_id", "step_name", "completed", "progress", "status_message"])?;
+        const FIELDS: [&str; 5] = ["step_id", "step_name", "completed", "progress", "status_message"];
+        let fields = json::object(node, &FIELDS)?;
         Ok(Self {
-            step_id: fields.required("step_id", json::string)?,
-            step_name: fields.required("step_name", json::string)?,
-            completed: fields.required("completed", json::boolean)?,
-            progress: fields.required("progress", json::integer)?,
-            status_message: fields.optional("status_message", json::string)?,
+            step_id: fields.required(place!(FIELDS, "step_id"), json::string)?,
+            step_name: fields.required(place!(FIELDS, "step_name"), json::string)?,
+            completed: fields.required(place!(FIELDS, "completed"), json::boolean)?,
+            progress: fields.required(place!(FIELDS, "progress"), json::integer)?,
+            status_message: fields.optional(place!(FIELDS, "status_message"), json::string)?,
         })
     }
 }

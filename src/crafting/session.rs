@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{
     event::{Body, EventDraft, sealed},
-    json::{self, Node, ObjectWriter},
+    json::{self, Node, ObjectWriter, place},
     material::{Location, Material, Materials},
     names::{CancelReason, FailureReason, PauseReason, Quality},
     timestamp::Timestamp,
@@ -199,28 +199,27 @@ impl SessionStart {
     }
 
     fn read(data: Node<'_, '_>) -> Result<Self, Violation> {
-        let fields = json::object(
-            data,
-            [
-                "session_id",
-                "recipe_id",
-                "player_id",
-                "materials",
-                "estimated_duration_seconds",
-                "workstation_id",
-                "location",
-                "zone_id",
-            ],
-        )?;
+        const FIELDS: [&str; 8] = [
+            "session_id",
+            "recipe_id",
+            "player_id",
+            "materials",
+            "estimated_duration_seconds",
+            "workstation_id",
+            "location",
+            "zone_id",
+        ];
+        let fields = json::object(data, &FIELDS)?;
         Ok(Self {
-            session_id: fields.required("session_id", json::uuid)?,
-            recipe_id: fields.required("recipe_id", json::uuid)?,
-            player_id: fields.required("player_id", json::uuid)?,
-            materials: fields.optional("materials", Materials::read)?,
-            estimated_duration: fields.optional("estimated_duration_seconds", json::integer)?,
-            workstation_id: fields.optional("workstation_id", json::uuid)?,
-            location: fields.optional("location", Location::read)?,
-            zone_id: fields.optional("zone_id", json::string)?,
+            session_id: fields.required(place!(FIELDS, "session_id"), json::uuid)?,
+            recipe_id: fields.required(place!(FIELDS, "recipe_id"), json::uuid)?,
+            player_id: fields.required(place!(FIELDS, "player_id"), json::uuid)?,
+            materials: fields.optional(place!(FIELDS, "materials"), Materials::read)?,
+            estimated_duration: fields
+                .optional(place!(FIELDS, "estimated_duration_seconds"), json::integer)?,
+            workstation_id: fields.optional(place!(FIELDS, "workstation_id"), json::uuid)?,
+            location: fields.optional(place!(FIELDS, "location"), Location::read)?,
+            zone_id: fields.optional(place!(FIELDS, "zone_id"), json::string)?,
         })
     }
 
@@ -290,24 +289,23 @@ impl SessionComplete {
     }
 
     fn read(data: Node<'_, '_>) -> Result<Self, Violation> {
-        let fields = json::object(
-            data,
-            [
-                "session_id",
-                "result_item_id",
-                "duration_seconds",
-                "quality",
-                "experience_gained",
-                "materials_used",
-            ],
-        )?;
+        const FIELDS: [&str; 6] = [
+            "session_id",
+            "result_item_id",
+            "duration_seconds",
+            "quality",
+            "experience_gained",
+            "materials_used",
+        ];
+        let fields = json::object(data, &FIELDS)?;
         Ok(Self {
-            session_id: fields.required("session_id", json::uuid)?,
-            result_item_id: fields.required("result_item_id", json::uuid)?,
-            duration: fields.required("duration_seconds", json::integer)?,
-            quality: fields.optional("quality", json::one_of)?,
-            experience_gained: fields.optional("experience_gained", json::integer)?,
-            materials_used: fields.optional("materials_used", |node| json::list(node, Material::read))?,
+            session_id: fields.required(place!(FIELDS, "session_id"), json::uuid)?,
+            result_item_id: fields.required(place!(FIELDS, "result_item_id"), json::uuid)?,
+            duration: fields.required(place!(FIELDS, "duration_seconds"), json::integer)?,
+            quality: fields.optional(place!(FIELDS, "quality"), json::one_of)?,
+            experience_gained: fields.optional(place!(FIELDS, "experience_gained"), json::integer)?,
+            materials_used: fields
+                .optional(place!(FIELDS, "materials_used"), |node| json::list(node, Material::read))?,
         })
     }
 
@@ -362,13 +360,13 @@ impl SessionFail {
     }
 
     fn read(data: Node<'_, '_>) -> Result<Self, Violation> {
-        let fields =
-            json::object(data, ["session_id", "failure_reason", "duration_seconds", "materials_lost"])?;
+        const FIELDS: [&str; 4] = ["session_id", "failure_reason", "duration_seconds", "materials_lost"];
+        let fields = json::object(data, &FIELDS)?;
         Ok(Self {
-            session_id: fields.required("session_id", json::uuid)?,
-            failure_reason: fields.required("failure_reason", json::one_of)?,
-            duration: fields.optional("duration_seconds", json::integer)?,
-            materials_lost: fields.optional("materials_lost", json::boolean)?,
+            session_id: fields.required(place!(FIELDS, "session_id"), json::uuid)?,
+            failure_reason: fields.required(place!(FIELDS, "failure_reason"), json::one_of)?,
+            duration: fields.optional(place!(FIELDS, "duration_seconds"), json::integer)?,
+            materials_lost: fields.optional(place!(FIELDS, "materials_lost"), json::boolean)?,
         })
     }
 
@@ -421,13 +419,13 @@ impl SessionCancel {
     }
 
     fn read(data: Node<'_, '_>) -> Result<Self, Violation> {
-        let fields =
-            json::object(data, ["session_id", "cancel_reason", "duration_seconds", "materials_returned"])?;
+        const FIELDS: [&str; 4] = ["session_id", "cancel_reason", "duration_seconds", "materials_returned"];
+        let fields = json::object(data, &FIELDS)?;
         Ok(Self {
-            session_id: fields.required("session_id", json::uuid)?,
-            cancel_reason: fields.required("cancel_reason", json::one_of)?,
-            duration: fields.optional("duration_seconds", json::integer)?,
-            materials_returned: fields.optional("materials_returned", json::boolean)?,
+            session_id: fields.required(place!(FIELDS, "session_id"), json::uuid)?,
+            cancel_reason: fields.required(place!(FIELDS, "cancel_reason"), json::one_of)?,
+            duration: fields.optional(place!(FIELDS, "duration_seconds"), json::integer)?,
+            materials_returned: fields.optional(place!(FIELDS, "materials_returned"), json::boolean)?,
         })
     }
 
@@ -466,11 +464,12 @@ impl SessionPause {
     }
 
     fn read(data: Node<'_, '_>) -> Result<Self, Violation> {
-        let fields = json::object(data, ["session_id", "pause_reason", "pause_time"])?;
+        const FIELDS: [&str; 3] = ["session_id", "pause_reason", "pause_time"];
+        let fields = json::object(data, &FIELDS)?;
         Ok(Self {
-            session_id: fields.required("session_id", json::uuid)?,
-            pause_reason: fields.required("pause_reason", json::one_of)?,
-            pause_time: fields.optional("pause_time", json::parsed)?,
+            session_id: fields.required(place!(FIELDS, "session_id"), json::uuid)?,
+            pause_reason: fields.required(place!(FIELDS, "pause_reason"), json::one_of)?,
+            pause_time: fields.optional(place!(FIELDS, "pause_time"), json::parsed)?,
         })
     }
 
@@ -515,11 +514,13 @@ impl SessionResume {
     }
 
     fn read(data: Node<'_, '_>) -> Result<Self, Violation> {
-        let fields = json::object(data, ["session_id", "resume_time", "remaining_duration_seconds"])?;
+        const FIELDS: [&str; 3] = ["session_id", "resume_time", "remaining_duration_seconds"];
+        let fields = json::object(data, &FIELDS)?;
         Ok(Self {
-            session_id: fields.required("session_id", json::uuid)?,
-            resume_time: fields.optional("resume_time", json::parsed)?,
-            remaining_duration: fields.optional("remaining_duration_seconds", json::integer)?,
+            session_id: fields.required(place!(FIELDS, "session_id"), json::uuid)?,
+            resume_time: fields.optional(place!(FIELDS, "resume_time"), json::parsed)?,
+            remaining_duration: fields
+                .optional(place!(FIELDS, "remaining_duration_seconds"), json::integer)?,
         })
     }
 

@@ -157,6 +157,17 @@ impl EventType {
     /// How far a session is.
     pub const PROGRESS_UPDATE: Self = Self::known("crafting.progress.update");
 
+    /// The most frequent ones first.
+    const KNOWN: [Self; 7] = [
+        Self::PROGRESS_UPDATE,
+        Self::SESSION_START,
+        Self::SESSION_COMPLETE,
+        Self::SESSION_FAIL,
+        Self::SESSION_CANCEL,
+        Self::SESSION_PAUSE,
+        Self::SESSION_RESUME,
+    ];
+
     const fn known(name: &'static str) -> Self {
         Self(Cow::Borrowed(name))
     }
@@ -190,6 +201,9 @@ impl FromStr for EventType {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if let Some(known) = Self::KNOWN.iter().find(|known| known.0 == text) {
+            return Ok(known.clone());
+        }
         match is_dotted_words(text, 3) {
             true => Ok(Self(Cow::Owned(text.to_owned()))),
             false => Err(InvalidValue::new(Rule::EventType, text)),

@@ -3,9 +3,11 @@
 //! What is absent: a tree of values. Reading goes by the text, writing goes straight into memory.
 
 mod read;
+mod scan;
 mod write;
 
 pub(crate) use read::{
-    ABSENT, Node, boolean, bounded_list, integer, list, number, object, one_of, parsed, string, uuid,
+    ABSENT, Inside, Node, boolean, bounded_list, integer, list, number, object, object_with_inside, one_of,
+    parsed, place, place_of, string, uuid,
 };
 pub(crate) use write::{ObjectWriter, Out, ToJson, UUID_BYTES, append, uuid_text, write_into};

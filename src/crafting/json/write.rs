@@ -272,11 +272,13 @@ fn is_plain(text: &[u8]) -> bool {
     let (words, tail) = text.as_chunks::<8>();
     let mut last = [b' '; 8];
     last[..tail.len()].copy_from_slice(tail);
-    words.iter().chain([&last]).all(|word| !has_special(u64::from_le_bytes(*word)))
+    words.iter().chain([&last]).all(|word| specials(u64::from_le_bytes(*word)) == 0)
 }
 
-/// Whether one of eight bytes is a quote, a backslash or a control character.
-const fn has_special(word: u64) -> bool {
+/// Which of eight bytes are quotes, backslashes or control characters: their high bits are set. The lowest bit that is
+/// set is right; those above it may be set in error.
+#[inline(always)]
+pub(super) const fn specials(word: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
     // A byte's high bit shows that it is less than the one subtracted. A borrow reaches only bytes above one that is.
     const fn less(word: u64, than: u8) -> u64 {
@@ -285,7 +287,7 @@ const fn has_special(word: u64) -> bool {
     let control = less(word, 0x20);
     let quote = less(word ^ (EACH * b'"' as u64), 1);
     let backslash = less(word ^ (EACH * b'\\' as u64), 1);
-    (control | quote | backslash) & (EACH * 0x80) != 0
+    (control | quote | backslash) & (EACH * 0x80)
 }
 
 fn escaped<'o>(text: &str, mut out: Out<'o>) -> Out<'o> {
