@@ -151,6 +151,37 @@ impl ConsumerBuilder {
         self
     }
 
+    /// After how long a partition that should go forward counts as stalled, which is told by
+    /// [`ConsumerEvent::Stalled`](super::ConsumerEvent::Stalled). Default: 30 s; at least 1 s. It is seen a quarter of that
+    /// late at most.
+    pub fn stall_after(mut self, after: Duration) -> Self {
+        self.config.stall_after = after;
+        self
+    }
+
+    /// After how long a stall that is not the application's own is also an error, [`ConsumeError::Stalled`]; `None` for
+    /// never. Default: 5 min.
+    pub fn stall_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.config.stall_limit = limit.into();
+        self
+    }
+
+    /// How long the application may take between asking for records before
+    /// [`ConsumerEvent::MaxPollExceeded`](super::ConsumerEvent::MaxPollExceeded) tells of it; `None` for ever. Default: 5 min;
+    /// at least 1 s. The membership does not depend on it.
+    pub fn max_poll_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.config.max_poll_interval = interval.into();
+        self
+    }
+
+    /// Whether a member whose application does not ask for [`max_poll_interval`](Self::max_poll_interval) commits what is
+    /// finished and leaves its group, so that others get its partitions. It is then over:
+    /// [`ConsumeError::MaxPollExceeded`]. Default: no.
+    pub fn leave_after_max_poll(mut self, leave: bool) -> Self {
+        self.config.leave_after_max_poll = leave;
+        self
+    }
+
     /// Starts the consumer. It returns when the topics are known; joining the group goes on behind.
     ///
     /// # Errors

@@ -39,6 +39,10 @@ pub(crate) struct ConsumerConfig {
     pub(crate) rebalance_timeout: Duration,
     pub(crate) session_timeout: Option<Duration>,
     pub(crate) rack: Option<Arc<str>>,
+    pub(crate) stall_after: Duration,
+    pub(crate) stall_limit: Option<Duration>,
+    pub(crate) max_poll_interval: Option<Duration>,
+    pub(crate) leave_after_max_poll: bool,
 }
 
 impl Default for ConsumerConfig {
@@ -62,6 +66,10 @@ impl Default for ConsumerConfig {
             rebalance_timeout: Duration::from_secs(60),
             session_timeout: None,
             rack: None,
+            stall_after: Duration::from_secs(30),
+            stall_limit: Some(Duration::from_secs(300)),
+            max_poll_interval: Some(Duration::from_secs(300)),
+            leave_after_max_poll: false,
         }
     }
 }
@@ -101,7 +109,22 @@ impl ConsumerConfig {
         if self.rebalance_timeout < Duration::from_millis(1) {
             return refuse("rebalance_timeout", "at least 1 ms", format!("{:?}", self.rebalance_timeout));
         }
+        if self.stall_after < STALL_AFTER_MIN {
+            return refuse("stall_after", "at least 1 s", format!("{:?}", self.stall_after));
+        }
+        if let Some(limit) = self.stall_limit.filter(|&limit| limit < self.stall_after) {
+            return refuse("stall_limit", "at least stall_after", format!("{limit:?}"));
+        }
+        if let Some(interval) = self.max_poll_interval.filter(|&interval| interval < STALL_AFTER_MIN) {
+            return refuse("max_poll_interval", "at least 1 s", format!("{interval:?}"));
+        }
         Ok(())
+    }
+
+    /// How often the partitions are looked at for stalls. A stall is seen so much late at most.
+    pub(crate) fn watch_pause(&self) -> Duration {
+        let shortest = self.max_poll_interval.map_or(self.stall_after, |it| it.min(self.stall_after));
+        (shortest / 4).min(WATCH_PAUSE_MAX)
     }
 
     /// Whether the group decides what is read.
@@ -137,6 +160,8 @@ impl ConsumerConfig {
 }
 
 const BUFFER_BYTES_MIN: usize = 1 << 20;
+const STALL_AFTER_MIN: Duration = Duration::from_secs(1);
+const WATCH_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

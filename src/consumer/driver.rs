@@ -1,5 +1,5 @@
 //! Task: one consumer's supervisor: a fetch lane for every broker that leads one of its partitions, offsets looked up
-//! by rule, and what lanes learn of leaders passed on to the cluster.
+//! by rule, what lanes learn of leaders passed on to the cluster, and a look at everything from time to time.
 
 use super::{
     core::{Leadership, Lookup},
@@ -61,7 +61,9 @@ impl Driver {
             let now = clock::now();
             let snapshot = topology.latest();
             let retry_at = self.step(&snapshot, now);
-            let wake_at = [retry_at, self.refresh_at].into_iter().flatten().min().unwrap_or(now + FAR_AWAY);
+            let watch_at = self.shared.with(|core| core.watch(now));
+            let wake_at =
+                [retry_at, self.refresh_at, watch_at].into_iter().flatten().min().unwrap_or(now + FAR_AWAY);
             select! {
                 biased;
                 Some(done) = self.lookups.join_next(), if !self.lookups.is_empty() => {

@@ -1,11 +1,11 @@
 //! What a consumer can report besides records.
 
-use super::record::TopicPartition;
+use super::{event::StallCause, record::TopicPartition};
 use crate::{
     config::ConfigError,
     error::{ConnectionError, DecodeError, ErrorCode, RequestError},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// What went wrong while consuming.
 ///
@@ -76,6 +76,23 @@ pub enum ConsumeError {
         #[source]
         source: ConnectionError,
     },
+    /// A partition that should go forward has not for [`stall_limit`](super::ConsumerBuilder::stall_limit). It is tried on.
+    #[error("{partition}: nothing came for {after:?}, {cause}; check its leader and the group's coordinator")]
+    Stalled {
+        /// The partition.
+        partition: TopicPartition,
+        /// Whom it waits for.
+        cause: StallCause,
+        /// How long it has not gone forward.
+        after: Duration,
+    },
+    /// The application did not ask for records in time, and the consumer was told to leave its group then. What was finished
+    /// is committed.
+    #[error("no records were asked for in {after:?}, so the group was left; build another consumer")]
+    MaxPollExceeded {
+        /// How long it did not ask.
+        after: Duration,
+    },
     /// The group's coordinator refuses this member for good.
     #[error("group {group:?} refuses this member; check the group's protocol, name and permissions")]
     Group {
@@ -90,14 +107,14 @@ pub enum ConsumeError {
 impl ConsumeError {
     /// Whether the consumer is over: nothing more will come from it.
     pub const fn is_fatal(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Start(_) | Self::Group { .. })
+        matches!(self, Self::Config(_) | Self::Start(_) | Self::Group { .. } | Self::MaxPollExceeded { .. })
     }
 
     /// Whether it may pass without anything being changed.
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Start(source) => source.is_retriable(),
-            Self::Partition { .. } | Self::LogTruncated { .. } => true,
+            Self::Partition { .. } | Self::LogTruncated { .. } | Self::Stalled { .. } => true,
             _ => false,
         }
     }

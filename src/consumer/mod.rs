@@ -20,10 +20,12 @@ mod fetch_session;
 pub(crate) mod fuzz;
 pub(crate) mod group;
 mod lane;
+mod metrics;
 mod positions;
 mod reader;
 mod record;
 mod shared;
+mod stall;
 mod start;
 #[cfg(test)]
 mod test_batches;
@@ -34,7 +36,8 @@ pub use acker::Acker;
 pub use builder::ConsumerBuilder;
 pub use config::Isolation;
 pub use error::{CommitError, ConsumeError, NotAssigned};
-pub use event::ConsumerEvent;
+pub use event::{ConsumerEvent, StallCause};
+pub use metrics::{BrokerMetrics, ConsumerMetrics, PartitionMetrics};
 pub use record::{ConsumerRecord, Headers, RecordRef, Records, RecordsIter, TopicPartition};
 pub use start::StartFrom;
 
@@ -268,6 +271,30 @@ impl Consumer {
             }
             Err(_) => Err(give_up()),
         }
+    }
+
+    /// The counts since the start: in all, by broker and by partition, with where each partition stands.
+    ///
+    /// ```
+    /// # #[cfg(feature = "mock")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
+    /// # mock.append("orders", 0, None, Some(b"one sword"))?;
+    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
+    /// # let mut consumer = client.consumer().group("smiths").topics(["orders"]).build().await?;
+    /// # let record = consumer.recv().await.ok_or("closed")??;
+    /// let metrics = consumer.metrics();
+    /// println!("{} records, {} stalls", metrics.records, metrics.stalls);
+    /// for partition in &metrics.partitions {
+    ///     println!("{}: lag {:?}, stalled: {:?}", partition.partition, partition.lag, partition.stalled);
+    /// }
+    /// # assert_eq!((metrics.records, metrics.partitions.len()), (1, 4));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn metrics(&self) -> ConsumerMetrics {
+        self.shared.with(|core| core.metrics())
     }
 
     /// Reads a partition on from `offset`. Acks of records that were handed out before count for nothing any more.

@@ -6,7 +6,10 @@
 //! wherever it is. A *lineage* is one unbroken run of hand-outs, which acks belong to; only a jump of the position
 //! ends it. Invariant: the fetch position is never below the position.
 
-use super::{group::offsets::Tracker, record::TopicPartition, start::StartFrom};
+use super::{
+    group::offsets::Tracker, metrics::PartitionCounts, record::TopicPartition, stall::StallWatch,
+    start::StartFrom,
+};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -61,6 +64,8 @@ pub(crate) struct PartitionState {
     /// From the last answer, -1 before it.
     pub(crate) high_watermark: i64,
     pub(crate) last_stable_offset: i64,
+    pub(crate) stall: StallWatch,
+    pub(crate) counts: PartitionCounts,
 }
 
 impl PartitionState {
@@ -85,6 +90,8 @@ impl PartitionState {
             is_looked_up: false,
             high_watermark: -1,
             last_stable_offset: -1,
+            stall: StallWatch::default(),
+            counts: PartitionCounts::default(),
         }
     }
 
@@ -116,6 +123,11 @@ impl PartitionState {
     /// Whether it can be in a fetch, its share of the buffer and its back-off aside.
     pub(crate) fn is_readable(&self) -> bool {
         self.phase == Phase::Reading && !self.is_paused && self.leader.is_some()
+    }
+
+    /// Where what may be handed out ends, -1 while that is not known.
+    pub(crate) fn readable_end(&self, is_read_committed: bool) -> i64 {
+        if is_read_committed { self.last_stable_offset } else { self.high_watermark }
     }
 
     pub(crate) fn handle_failure(&mut self, now: Instant) {

@@ -74,7 +74,8 @@ impl Reader {
             let Open { records, rest, serial } = open;
             let (assignment, epoch) = (records.origin().assignment, records.leader_epoch());
             let hand_out = self.shared.with(|core| {
-                let hand_out = core.hand_out(assignment, serial, records.last_offset(), epoch, now);
+                let hand_out =
+                    core.hand_out(assignment, serial, records.last_offset(), epoch, rest.len(), now);
                 if matches!(hand_out, HandOut::Covers { .. }) {
                     core.step_over(assignment, serial, records.next_offset(), epoch);
                 }
@@ -113,7 +114,7 @@ impl Reader {
             let (assignment, epoch) = (open.records.origin().assignment, open.records.leader_epoch());
             let (offset, is_last) = (record.offset(), rest.is_empty());
             let hand_out = self.shared.with(|core| {
-                let hand_out = core.hand_out(assignment, open.serial, offset, epoch, now);
+                let hand_out = core.hand_out(assignment, open.serial, offset, epoch, 1, now);
                 if is_last && matches!(hand_out, HandOut::Covers { .. }) {
                     core.step_over(assignment, open.serial, open.records.next_offset(), epoch);
                 }

@@ -316,6 +316,10 @@ impl Rest {
         self.left == 0
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.left
+    }
+
     /// The next record of `records`, which is what this is the rest of.
     pub(crate) fn next<'a>(&mut self, records: &'a Records) -> Option<RecordRef<'a>> {
         self.left = self.left.checked_sub(1)?;

@@ -123,6 +123,8 @@ fn tell_event(event: ConsumerEvent) {
         ConsumerEvent::Truncated { partition, from, to } => {
             tell(format_args!("t {} {from} {to}", partition.partition));
         }
+        // An outage may last for longer than that.
+        ConsumerEvent::Stalled { .. } | ConsumerEvent::Resumed { .. } => {}
         other => tell(format_args!("e {other:?}")),
     }
 }

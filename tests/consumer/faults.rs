@@ -14,28 +14,28 @@ use tokio::{
 };
 
 /// In virtual time, so it costs nothing.
-const PATIENCE: Duration = Duration::from_secs(600);
-const PARTITIONS: i32 = 4;
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const PARTITIONS: i32 = 4;
 
-struct Fixture {
-    mock: MockCluster,
-    client: Client,
-    written: BTreeMap<i32, i64>,
+pub(crate) struct Fixture {
+    pub(crate) mock: MockCluster,
+    pub(crate) client: Client,
+    pub(crate) written: BTreeMap<i32, i64>,
 }
 
 impl Fixture {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(MockCluster::builder().brokers(3)).await
     }
 
-    async fn with(builder: MockClusterBuilder) -> Self {
+    pub(crate) async fn with(builder: MockClusterBuilder) -> Self {
         let mock = builder.topic("t", PARTITIONS).start_in_memory().unwrap();
         let client = Client::builder(&mock.bootstrap()).memory(mock.connector()).build().await.unwrap();
         Self { mock, client, written: BTreeMap::new() }
     }
 
     /// Appends so many records to each partition; a record's value is its offset.
-    fn write(&mut self, count: i64) {
+    pub(crate) fn write(&mut self, count: i64) {
         let partitions = i32::try_from(self.partitions()).unwrap();
         for index in 0..partitions {
             let next = self.written.entry(index).or_default();
@@ -51,27 +51,27 @@ impl Fixture {
         (0..).take_while(|index| self.mock.offsets("t", *index).is_some()).count()
     }
 
-    fn member(&self) -> ConsumerBuilder {
+    pub(crate) fn member(&self) -> ConsumerBuilder {
         self.client.consumer().group("g").topics(["t"])
     }
 
-    fn committed(&self) -> i64 {
+    pub(crate) fn committed(&self) -> i64 {
         (0..PARTITIONS).filter_map(|index| self.mock.committed("g", "t", index)).sum()
     }
 }
 
 /// What a reader has seen: the next offset of each partition. Nothing is skipped; what may come again is said.
 #[derive(Default)]
-struct Seen(BTreeMap<i32, i64>);
+pub(crate) struct Seen(pub(crate) BTreeMap<i32, i64>);
 
 impl Seen {
-    async fn read(&mut self, consumer: &mut Consumer, count: usize, may_repeat: bool) {
+    pub(crate) async fn read(&mut self, consumer: &mut Consumer, count: usize, may_repeat: bool) {
         for _ in 0..count {
             self.read_one(consumer, may_repeat).await;
         }
     }
 
-    async fn read_one(&mut self, consumer: &mut Consumer, may_repeat: bool) {
+    pub(crate) async fn read_one(&mut self, consumer: &mut Consumer, may_repeat: bool) {
         let record = timeout(PATIENCE, consumer.recv()).await.expect("a record in time").unwrap().unwrap();
         let next = self.0.entry(record.partition()).or_default();
         assert_eq!(record.value(), Some(record.offset().to_string().as_bytes()));
@@ -83,7 +83,12 @@ impl Seen {
         consumer.ack(&record);
     }
 
-    async fn read_all(&mut self, consumer: &mut Consumer, written: &BTreeMap<i32, i64>, may_repeat: bool) {
+    pub(crate) async fn read_all(
+        &mut self,
+        consumer: &mut Consumer,
+        written: &BTreeMap<i32, i64>,
+        may_repeat: bool,
+    ) {
         while self.0 != *written {
             self.read_one(consumer, may_repeat).await;
         }

@@ -16,6 +16,8 @@ mod replicas;
 mod rules;
 #[cfg(feature = "mock")]
 mod versions;
+#[cfg(feature = "mock")]
+mod watches;
 
 use craftwire::{
     Client,

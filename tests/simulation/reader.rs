@@ -105,6 +105,8 @@ pub(crate) fn note_event(world: &World, reader: usize, event: ConsumerEvent) {
         ConsumerEvent::Revoked(list) => Event::Revoked(places(list)),
         ConsumerEvent::Lost(list) => Event::Lost(places(list)),
         ConsumerEvent::Reset { partition, from, to } => Event::Reset { place: place(&partition), from, to },
+        // An outage may last for longer than that.
+        ConsumerEvent::Stalled { .. } | ConsumerEvent::Resumed { .. } => return,
         other => Event::Failed(format!("{other:?}")),
     };
     world.record(reader, event);
@@ -112,7 +114,7 @@ pub(crate) fn note_event(world: &World, reader: usize, event: ConsumerEvent) {
 
 /// A broker that refuses a partition for a while is one of the faults; nothing else is.
 pub(crate) fn note_error(world: &World, reader: usize, error: &ConsumeError) {
-    if !matches!(error, ConsumeError::Partition { .. }) {
+    if !matches!(error, ConsumeError::Partition { .. } | ConsumeError::Stalled { .. }) {
         world.record(reader, Event::Failed(format!("{error:?}")));
     }
 }

@@ -8,6 +8,7 @@ use crate::{
         error::ConsumeError,
         event::ConsumerEvent,
         fetch_session::Wanted,
+        metrics::count,
         positions::{AssignmentId, Phase},
     },
     error::{DecodeError, ErrorCode},
@@ -107,6 +108,9 @@ impl Core {
                 serial: state.serial,
             });
         }
+        if !wants.wanted.is_empty() {
+            self.brokers.entry(broker).or_default().fetches += 1;
+        }
         wants
     }
 
@@ -118,6 +122,9 @@ impl Core {
         endpoints: &Arc<[NodeEndpoint]>,
         now: Instant,
     ) {
+        let counts = self.brokers.entry(broker).or_default();
+        counts.answers += 1;
+        counts.answered_at = Some(now);
         for part in answer {
             let Some(state) = self.partitions.current(part.assignment, part.serial) else { continue };
             if state.phase != Phase::Reading || state.fetch_position != part.requested {
@@ -133,6 +140,11 @@ impl Core {
                         state.fetch_position = next_offset;
                         state.fetch_epoch = leader_epoch;
                         state.buffered_bytes += bytes;
+                        if let Some(counts) = self.brokers.get_mut(&broker) {
+                            counts.bytes += count(bytes);
+                        }
+                        state.counts.fetched(bytes);
+                        self.counts.fetched(bytes);
                         let serial = state.serial;
                         self.buffer.push(Chunk { assignment: id, serial, batches, aborted, bytes });
                         self.wakes.reader = true;

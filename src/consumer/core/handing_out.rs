@@ -23,13 +23,20 @@ pub(crate) enum HandOut {
 impl Core {
     /// The next error to report, before any record that came after it.
     pub(crate) fn take_error(&mut self) -> Option<ConsumeError> {
-        self.errors.pop_front()
+        let error = self.errors.pop_front();
+        if error.is_some() {
+            self.polls.handle_waiting();
+        }
+        error
     }
 
     /// The next chunk to hand out. It leaves the buffer, so its partition may be fetched on.
     pub(crate) fn take_chunk(&mut self) -> Option<Chunk> {
         let taken = loop {
-            let chunk = self.buffer.pop()?;
+            let Some(chunk) = self.buffer.pop() else {
+                self.polls.handle_waiting();
+                return None;
+            };
             if let Some(state) = self.partitions.current(chunk.assignment, chunk.serial) {
                 state.buffered_bytes = state.buffered_bytes.saturating_sub(chunk.bytes);
                 if state.is_withheld {
@@ -52,13 +59,14 @@ impl Core {
         Some((state.tracker.position(), origin, state.name.clone()))
     }
 
-    /// Records up to `last_offset` are handed out now, unless the answer says otherwise.
+    /// So many records up to `last_offset` are handed out now, unless the answer says otherwise.
     pub(crate) fn hand_out(
         &mut self,
         id: AssignmentId,
         serial: u64,
         last_offset: i64,
         leader_epoch: i32,
+        count: usize,
         now: Instant,
     ) -> HandOut {
         if self.lease_until.is_some_and(|until| until <= now) {
@@ -68,6 +76,9 @@ impl Core {
         }
         match self.partitions.current(id, serial) {
             Some(state) => {
+                state.counts.handed_out(count);
+                self.counts.handed_out(count);
+                self.polls.handle_taken(now);
                 let covers_from = state.tracker.hand_out(last_offset.saturating_add(1), leader_epoch);
                 HandOut::Covers { from: covers_from }
             }

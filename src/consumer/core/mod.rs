@@ -10,6 +10,7 @@ mod commits;
 mod fetching;
 mod handing_out;
 mod positions;
+mod watching;
 
 pub(crate) use self::{
     commits::CommitEntry,
@@ -19,7 +20,13 @@ pub(crate) use self::{
 };
 
 use super::{
-    buffer::Buffer, config::ConsumerConfig, error::ConsumeError, event::ConsumerEvent, positions::Partitions,
+    buffer::Buffer,
+    config::ConsumerConfig,
+    error::ConsumeError,
+    event::ConsumerEvent,
+    metrics::{BrokerCounts, PartitionCounts},
+    positions::Partitions,
+    stall::PollWatch,
 };
 use crate::error::ErrorCode;
 use std::{
@@ -64,6 +71,13 @@ pub(crate) struct Core {
     /// Nothing is handed out after this time.
     lease_until: Option<Instant>,
     is_closed: bool,
+    brokers: BTreeMap<i32, BrokerCounts>,
+    polls: PollWatch,
+    /// When partitions are looked at for stalls.
+    watch_at: Option<Instant>,
+    counts: PartitionCounts,
+    stalls: u64,
+    polls_missed: u64,
 }
 
 impl Core {
@@ -84,6 +98,12 @@ impl Core {
             commit_urgent: false,
             lease_until: None,
             is_closed: false,
+            brokers: BTreeMap::new(),
+            polls: PollWatch::default(),
+            watch_at: None,
+            counts: PartitionCounts::default(),
+            stalls: 0,
+            polls_missed: 0,
         }
     }
 

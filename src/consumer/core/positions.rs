@@ -5,7 +5,7 @@ use crate::{
     consumer::{
         error::{ConsumeError, NotAssigned},
         event::ConsumerEvent,
-        positions::{AssignmentId, Phase},
+        positions::{AssignmentId, PartitionState, Phase},
         record::TopicPartition,
         start::StartFrom,
     },
@@ -261,17 +261,13 @@ impl Core {
 
     /// How many offsets lie between the position and the end, per partition whose end is known.
     pub(crate) fn lag(&self) -> BTreeMap<TopicPartition, i64> {
-        let known = self.partitions.iter().filter(|(_, state)| state.has_position());
-        known
-            .filter_map(|(_, state)| {
-                let end = if self.config.is_read_committed() {
-                    state.last_stable_offset
-                } else {
-                    state.high_watermark
-                };
-                (end >= 0).then(|| (state.name.clone(), (end - state.tracker.position()).max(0)))
-            })
-            .collect()
+        let states = self.partitions.iter().map(|(_, state)| state);
+        states.filter_map(|state| Some((state.name.clone(), self.lag_of(state)?))).collect()
+    }
+
+    pub(super) fn lag_of(&self, state: &PartitionState) -> Option<i64> {
+        let end = state.readable_end(self.config.is_read_committed());
+        (state.has_position() && end >= 0).then(|| (end - state.tracker.position()).max(0))
     }
 
     fn assigned(&self, name: &TopicPartition) -> Result<AssignmentId, NotAssigned> {
