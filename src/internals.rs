@@ -13,13 +13,13 @@ pub use crate::{
 use crate::{
     error::DecodeError,
     wire::{
-        api::produce::{PRODUCE_VERSIONS, ProduceTopic, produce_body},
+        api::produce::{PRODUCE_VERSIONS, ProduceBatch, produce_body},
         compression::{Compression, Compressor, Decompressor},
         record_batch::{BatchBuilder, ProducerStamp, RecordParts, walk},
         request::encode_head,
     },
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
 /// Reads any bytes as an event of either topic: no panic, small errors, and what was read reads the same after it was
@@ -117,10 +117,12 @@ impl BatchCodec {
 /// Builds a Produce request with `batch` for each of so many partitions; returns its length, header included, without
 /// the length field. `None` if it is too long for the protocol.
 pub fn build_produce_request(topic: &Arc<str>, partitions: i32, batch: &Bytes) -> Option<usize> {
-    let partitions = (0..partitions).map(|partition| (partition, batch.clone())).collect();
-    let topics = [ProduceTopic { name: topic.clone(), partitions }];
-    let body = produce_body(PRODUCE_VERSIONS.max, 30_000, &topics).ok()?;
-    let head = encode_head(&body, 1, "craftwire").ok()?;
+    let bytes = batch;
+    let batch = |partition| ProduceBatch { topic: topic.clone(), partition, bytes: bytes.clone() };
+    let batches: Vec<_> = (0..partitions).map(batch).collect();
+    let mut heads = BytesMut::new();
+    let body = produce_body(PRODUCE_VERSIONS.max, 30_000, &batches, &mut heads).ok()?;
+    let head = encode_head(&body, 1, "craftwire", &mut heads).ok()?;
     Some(head.len() - 4 + body.len())
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Connection {
     in_flight: InFlight,
     incoming: BytesMut,
     outgoing: Outgoing,
+    /// Where the heads of requests are written.
+    heads: BytesMut,
     unflushed: bool,
 }
 
@@ -68,6 +70,7 @@ impl Connection {
             in_flight: InFlight::default(),
             incoming: BytesMut::new(),
             outgoing: Outgoing::default(),
+            heads: BytesMut::with_capacity(HEADS_BYTES),
             unflushed: false,
         };
         match timeout(within, connection.shake_hands(within)).await {
@@ -185,9 +188,8 @@ impl Connection {
         let Request { token, body, timeout } = request;
         let Body { key, .. } = body;
         let correlation_id = self.in_flight.submit(token, key, timeout, now);
-        let head =
-            request::encode_head(&body, correlation_id, &self.client_id).map_err(ConnectionError::Encode)?;
-        self.outgoing.push(head);
+        let head = request::encode_head(&body, correlation_id, &self.client_id, &mut self.heads);
+        self.outgoing.push(head.map_err(ConnectionError::Encode)?);
         for segment in body.segments {
             self.outgoing.push(segment);
         }
@@ -340,6 +342,8 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 const READ_AHEAD_BYTES_MAX: usize = 1024 * 1024;
 /// Slices handed to one write.
 const SLICES_PER_WRITE: usize = 64;
+/// Room for the heads of many requests: once it is used up and all of them are sent, it is used again.
+const HEADS_BYTES: usize = 1024;
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use crate::producer::error::{DeliveryError, NotSent, Unknown};
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
 };
 
@@ -169,6 +169,12 @@ impl BatchState {
         Self { topic, partition, fate: OnceLock::new(), waiting: Mutex::new(Vec::new()) }
     }
 
+    /// Makes this the state of a new batch of the same partition. Nobody else may know it.
+    pub(crate) fn renew(&mut self) {
+        self.fate = OnceLock::new();
+        self.waiting.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The state of another batch of the same partition.
     pub(crate) fn sibling(&self) -> Self {
         Self::new(self.topic.clone(), self.partition)
@@ -219,10 +225,12 @@ impl BatchState {
         if self.fate.set(fate).is_err() {
             return;
         }
-        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        for waker in waiting {
+        let mut waiting = std::mem::take(&mut *self.waiting());
+        for waker in waiting.drain(..) {
             waker.wake();
         }
+        // Whoever came meanwhile saw the fate: the memory is kept for the next batch that this is the state of.
+        *self.waiting() = waiting;
     }
 
     /// Waits for the outcome, or until the batch is taken apart.
@@ -244,7 +252,7 @@ impl BatchState {
         if self.fate.get().is_some() {
             return;
         }
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting();
         match at.and_then(|place| waiting.get_mut(place)) {
             Some(known) => known.clone_from(waker),
             None => {
@@ -253,6 +261,10 @@ impl BatchState {
             }
         }
         // The fate may have come before the lock: then nobody takes what was just put there, and nobody need.
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waker>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

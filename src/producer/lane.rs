@@ -18,14 +18,14 @@ use crate::{
     wire::{
         ApiKey,
         api::produce::{
-            LeaderIdAndEpoch, NodeEndpoint, PRODUCE_VERSIONS, ProducePartitionResponse, ProduceTopic,
-            decode_produce, produce_body,
+            LeaderIdAndEpoch, NodeEndpoint, PRODUCE_VERSIONS, ProduceBatch, ProducePartitionResponse,
+            ProduceResponse, produce_body,
         },
         compression::{Compression, Compressor},
         request::response_body,
     },
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::{
     collections::VecDeque,
     fmt,
@@ -96,6 +96,7 @@ pub(crate) struct ProduceLane {
     in_flight_bytes: usize,
     next_token: u64,
     wake_at: Option<Instant>,
+    scratch: Scratch,
 }
 
 #[derive(Debug)]
@@ -103,8 +104,21 @@ struct SentRequest {
     token: u64,
     bytes: usize,
     sent_at: Instant,
-    /// What the request answers for; the id names the batch within its partition.
-    batches: Vec<Option<(Arc<PartitionSlot>, u64)>>,
+    batches: AnsweredFor,
+}
+
+/// What a request answers for; the id names the batch within its partition.
+type AnsweredFor = Vec<Option<(Arc<PartitionSlot>, u64)>>;
+
+/// Memory that one request after the other uses.
+#[derive(Debug, Default)]
+struct Scratch {
+    /// Empty between requests: a batch's memory is used again only when nobody else holds it.
+    outgoing: Vec<ProduceBatch>,
+    heads: BytesMut,
+    /// Empty ones, as many as there may be requests under way.
+    answered_for: Vec<AnsweredFor>,
+    response: ProduceResponse,
 }
 
 impl ProduceLane {
@@ -130,12 +144,12 @@ impl ProduceLane {
             in_flight_bytes: 0,
             next_token: 0,
             wake_at: None,
+            scratch: Scratch { heads: BytesMut::with_capacity(HEADS_BYTES), ..Scratch::default() },
         }
     }
 
     fn build(&mut self, version: i16, now: Instant) -> Option<Request> {
-        let mut topics: Vec<ProduceTopic> = Vec::new();
-        let mut batches = Vec::with_capacity(self.ready.len());
+        let mut batches = self.scratch.answered_for.pop().unwrap_or_default();
         let (mut bytes, mut records) = (0, 0);
         for _ in 0..self.ready.len() {
             let room = self.settings.in_flight_bytes.saturating_sub(self.in_flight_bytes);
@@ -146,21 +160,19 @@ impl ProduceLane {
             let Some((id, batch, record_count)) = self.next_batch(&slot, now) else { continue };
             bytes += batch.len();
             records += u64::from(record_count);
-            match topics.iter_mut().find(|topic| Arc::ptr_eq(&topic.name, &slot.topic)) {
-                Some(topic) => topic.partitions.push((slot.partition, batch)),
-                None => topics.push(ProduceTopic {
-                    name: slot.topic.clone(),
-                    partitions: vec![(slot.partition, batch)],
-                }),
-            }
+            let (topic, partition) = (slot.topic.clone(), slot.partition);
+            self.scratch.outgoing.push(ProduceBatch { topic, partition, bytes: batch });
             batches.push(Some((slot, id)));
         }
         if batches.is_empty() {
+            self.keep(batches);
             return None;
         }
         let token = self.next_token;
         self.next_token += 1;
-        let body = produce_body(version, self.settings.ack_timeout_ms(), &topics);
+        let Scratch { outgoing, heads, .. } = &mut self.scratch;
+        let body = produce_body(version, self.settings.ack_timeout_ms(), outgoing, heads);
+        outgoing.clear();
         self.in_flight.push_back(SentRequest { token, bytes, sent_at: now, batches });
         self.in_flight_bytes += bytes;
         add(&self.counters.requests, 1);
@@ -177,6 +189,13 @@ impl ProduceLane {
                 self.lose_last(now);
                 None
             }
+        }
+    }
+
+    fn keep(&mut self, mut batches: AnsweredFor) {
+        if self.scratch.answered_for.len() < self.settings.depth {
+            batches.clear();
+            self.scratch.answered_for.push(batches);
         }
     }
 
@@ -375,8 +394,9 @@ impl Lane for ProduceLane {
     fn handle_response(&mut self, token: u64, frame: Bytes, now: Instant) -> Result<(), ConnectionError> {
         let api = ApiKey::Produce.name();
         let version = self.version.unwrap_or(PRODUCE_VERSIONS.max);
-        let response = response_body(ApiKey::Produce, version, frame)
-            .and_then(|mut reader| decode_produce(version, &mut reader))
+        let mut response = std::mem::take(&mut self.scratch.response);
+        response_body(ApiKey::Produce, version, frame)
+            .and_then(|mut reader| response.read(version, &mut reader))
             .map_err(|source| ConnectionError::Protocol { api, source })?;
         if self.in_flight.front().is_none_or(|request| request.token != token) {
             return Ok(()); // answers come in the order of the requests, so this was none of ours
@@ -389,27 +409,27 @@ impl Lane for ProduceLane {
         self.gate.answered(ack_time, net::throttle(response.throttle_time_ms), now);
         let mut stale = false;
         let mut next = 0;
-        for topic in response.topics {
-            for partition in topic.partitions {
-                // Answers come in the order of the request as a rule: looking starts behind the last one found.
-                let Some(at) = find(&request.batches, next, &topic.name, partition.index) else { continue };
-                next = at + 1;
-                let Some((slot, id)) = request.batches[at].take() else { continue };
-                if let Some(hint) = partition.current_leader {
-                    self.outside.leader_hint(&topic.name, partition.index, hint, &response.node_endpoints);
-                }
-                if partition.error.is_ok() {
-                    slot.counters.ack_time.record_time(ack_time);
-                }
-                stale |= self.settle(&slot, id, &answer(partition), now);
+        for partition in response.partitions.drain(..) {
+            // Answers come in the order of the request as a rule: looking starts behind the last one found.
+            let Some(at) = find(&request.batches, next, &partition.topic, partition.index) else { continue };
+            next = at + 1;
+            let Some((slot, id)) = request.batches[at].take() else { continue };
+            if let Some(hint) = partition.current_leader {
+                self.outside.leader_hint(&slot.topic, partition.index, hint, &response.node_endpoints);
             }
+            if partition.error.is_ok() {
+                slot.counters.ack_time.record_time(ack_time);
+            }
+            stale |= self.settle(&slot, id, &answer(partition), now);
         }
-        for (slot, id) in request.batches.into_iter().flatten() {
+        for (slot, id) in request.batches.drain(..).flatten() {
             stale |= self.settle(&slot, id, &Answer::Lost, now);
         }
         if stale {
             self.outside.refresh();
         }
+        self.keep(request.batches);
+        self.scratch.response = response;
         Ok(())
     }
 
@@ -472,11 +492,16 @@ fn answer(partition: ProducePartitionResponse) -> Answer {
 fn find(
     batches: &[Option<(Arc<PartitionSlot>, u64)>],
     start: usize,
-    topic: &str,
+    topic: &[u8],
     partition: i32,
 ) -> Option<usize> {
     let is_it = |at: &usize| {
-        batches[*at].as_ref().is_some_and(|(slot, _)| slot.partition == partition && &*slot.topic == topic)
+        batches[*at]
+            .as_ref()
+            .is_some_and(|(slot, _)| slot.partition == partition && slot.topic.as_bytes() == topic)
     };
     (start..batches.len()).find(is_it).or_else(|| (0..start.min(batches.len())).find(is_it))
 }
+
+/// Room for the heads of several requests: once it is used up and all of them are sent, it is used again.
+const HEADS_BYTES: usize = 4096;

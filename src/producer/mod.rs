@@ -27,6 +27,7 @@ mod settings_table;
 mod settle;
 mod shared;
 mod spare;
+mod spare_states;
 #[cfg(test)]
 mod tests;
 mod topic;

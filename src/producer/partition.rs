@@ -14,6 +14,7 @@ use super::{
     idempotence::Sequencer,
     memory::{Grant, Memory},
     metrics::TopicCounters,
+    spare_states::SpareStates,
 };
 use crate::{
     backoff::Backoff,
@@ -153,6 +154,8 @@ pub(crate) struct PartitionQueue {
     pub(super) filled: VecDeque<OpenBatch>,
     /// In the order of their records.
     pub(super) unresolved: VecDeque<SentBatch>,
+    /// The states of batches that are resolved, for the next ones.
+    pub(super) spare_states: SpareStates,
     pub(super) queued_bytes: usize,
     pub(super) in_flight: usize,
     pub(super) sequencer: Sequencer,
@@ -202,6 +205,7 @@ impl PartitionQueue {
             open: None,
             filled: VecDeque::new(),
             unresolved: VecDeque::new(),
+            spare_states: SpareStates::default(),
             queued_bytes: 0,
             in_flight: 0,
             sequencer,
@@ -265,7 +269,10 @@ impl PartitionQueue {
                 opened = true;
                 self.open = Some(OpenBatch {
                     builder: BatchBuilder::in_buffer(grant.buffer()),
-                    state: Arc::new(BatchState::new(self.topic.clone(), self.partition)),
+                    state: self
+                        .spare_states
+                        .take()
+                        .unwrap_or_else(|| Arc::new(BatchState::new(self.topic.clone(), self.partition))),
                     grant,
                     deadline: now() + self.limits.delivery_timeout,
                 });

@@ -163,6 +163,7 @@ impl PartitionQueue {
     fn resolve(&mut self, at: usize, outcome: Outcome) -> Option<Completion> {
         let SentBatch { state, grant, record_count, given_up, sealed, .. } = self.unresolved.remove(at)?;
         let buffer = sealed.map(|sealed| sealed.bytes);
+        self.spare_states.put(state.clone());
         (!given_up).then_some(Completion { state, outcome, record_count, grant, buffer })
     }
 

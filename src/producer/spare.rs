@@ -39,7 +39,12 @@ impl Spare {
             kept.bytes -= buffer.as_ref().map_or(0, BytesMut::capacity);
             buffer
         };
-        kept.unwrap_or_else(|| BytesMut::with_capacity(capacity))
+        kept.unwrap_or_else(|| {
+            let mut buffer = BytesMut::with_capacity(capacity);
+            // Memory that was shared once stays counted, so that freezing it costs no allocation, time and again.
+            drop(buffer.split());
+            buffer
+        })
     }
 
     /// Keeps the memory of `bytes`, if nobody else holds it.

@@ -148,6 +148,25 @@ impl Reader {
         Ok(Some(elements))
     }
 
+    /// [`compact_array`](Self::compact_array), its elements handed over as they are read.
+    pub(crate) fn each_in_compact_array(
+        &mut self,
+        what: &'static str,
+        element_min_bytes: usize,
+        mut element: impl FnMut(&mut Self) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        let at = self.position();
+        let count = match self.unsigned_varint(what)? {
+            0 => return Err(DecodeError::Null { what, at }),
+            n => n as usize - 1,
+        };
+        self.check_count(what, at, count, element_min_bytes)?;
+        for _ in 0..count {
+            element(self)?;
+        }
+        Ok(())
+    }
+
     /// A compact array that may not be null.
     pub(crate) fn compact_array<T>(
         &mut self,

@@ -35,24 +35,30 @@ const fn is_flexible(key: ApiKey, version: i16) -> bool {
     !(matches!(key, ApiKey::ApiVersions) && version < 3)
 }
 
-/// The frame's length and the request's header, to be written before the body.
-pub(crate) fn encode_head(body: &Body, correlation_id: i32, client_id: &str) -> Result<Bytes, EncodeError> {
+/// The frame's length and the request's header, to be written before the body. They are written to `heads`, which is given
+/// again for the next request, so that its memory is used again.
+pub(crate) fn encode_head(
+    body: &Body,
+    correlation_id: i32,
+    client_id: &str,
+    heads: &mut BytesMut,
+) -> Result<Bytes, EncodeError> {
     let too_long = EncodeError { api: body.key.name(), version: body.version };
     let flexible = is_flexible(body.key, body.version);
     let header_len = 2 + 2 + 4 + 2 + client_id.len() + usize::from(flexible);
     let frame_len = i32::try_from(header_len + body.len()).map_err(|_| too_long.clone())?;
     let client_id_len = i16::try_from(client_id.len()).map_err(|_| too_long)?;
-    let mut head = BytesMut::with_capacity(4 + header_len);
-    head.put_i32(frame_len);
-    head.put_i16(body.key as i16);
-    head.put_i16(body.version);
-    head.put_i32(correlation_id);
-    head.put_i16(client_id_len);
-    head.put_slice(client_id.as_bytes());
+    heads.reserve(4 + header_len);
+    heads.put_i32(frame_len);
+    heads.put_i16(body.key as i16);
+    heads.put_i16(body.version);
+    heads.put_i32(correlation_id);
+    heads.put_i16(client_id_len);
+    heads.put_slice(client_id.as_bytes());
     if flexible {
-        head.put_u8(0);
+        heads.put_u8(0);
     }
-    Ok(head.freeze())
+    Ok(heads.split().freeze())
 }
 
 /// The correlation id at the front of an answer's frame.
@@ -93,7 +99,7 @@ mod tests {
         wire::api::{
             api_versions::ApiVersionsRequest,
             init_producer_id::{InitProducerIdRequest, InitProducerIdResponse},
-            produce::{ProduceTopic, produce_body},
+            produce::{ProduceBatch, produce_body},
             spoken::spoken,
             testing::versions,
         },
@@ -115,7 +121,8 @@ mod tests {
     fn the_broker_reads_the_head_of_every_request() {
         for (key, version, theirs) in headers() {
             let segments = vec![Bytes::from_static(b"12345"), Bytes::new(), Bytes::from_static(b"67")];
-            let mut head = encode_head(&Body { key, version, segments }, -7, "craftwire").unwrap();
+            let mut head =
+                encode_head(&Body { key, version, segments }, -7, "craftwire", &mut BytesMut::new()).unwrap();
             assert_eq!(head.get_i32(), i32::try_from(head.len()).unwrap() + 7);
             let read = RequestHeader::decode(&mut head, theirs.request_header_version(version)).unwrap();
             let expected = RequestHeader::default()
@@ -185,17 +192,17 @@ mod tests {
     fn what_does_not_fit_its_field_is_refused() {
         let body = Body::encode(&InitProducerIdRequest, 5).unwrap();
         let refused = EncodeError { api: "InitProducerId", version: 5 };
-        assert_eq!(encode_head(&body, 1, &"x".repeat(32_768)).unwrap_err(), refused);
-        assert!(encode_head(&body, 1, &"x".repeat(32_767)).is_ok());
+        assert_eq!(encode_head(&body, 1, &"x".repeat(32_768), &mut BytesMut::new()).unwrap_err(), refused);
+        assert!(encode_head(&body, 1, &"x".repeat(32_767), &mut BytesMut::new()).is_ok());
         assert_eq!(
             Body::encode(&InitProducerIdRequest, 99).unwrap_err(),
             EncodeError { api: "InitProducerId", version: 99 }
         );
 
         // 2 GiB in a frame, without 2 GiB of memory: one segment many times over.
-        let batch = Bytes::from(vec![0; 1 << 20]);
-        let topic = ProduceTopic { name: "events".into(), partitions: vec![(0, batch); 2_048] };
-        let body = produce_body(12, 1, &[topic]).unwrap();
-        assert!(encode_head(&body, 1, "craftwire").is_err());
+        let bytes = Bytes::from(vec![0; 1 << 20]);
+        let batch = ProduceBatch { topic: "events".into(), partition: 0, bytes };
+        let body = produce_body(12, 1, &vec![batch; 2_048], &mut BytesMut::new()).unwrap();
+        assert!(encode_head(&body, 1, "craftwire", &mut BytesMut::new()).is_err());
     }
 }

@@ -22,30 +22,27 @@ const PARTITION_BYTES_MIN: usize = 4 + 2 + 8 + 8 + 8 + 1 + 1 + 1;
 const RECORD_ERROR_BYTES_MIN: usize = 4 + 1 + 1;
 const NODE_ENDPOINT_BYTES_MIN: usize = 4 + 1 + 4 + 1 + 1;
 
-/// The batches of one topic, one per partition.
+/// A sealed record batch for a partition, of which a request has one at most.
 #[derive(Debug, Clone)]
-pub(crate) struct ProduceTopic {
-    pub(crate) name: Arc<str>,
-    /// (partition, sealed record batch); a partition appears once.
-    pub(crate) partitions: Vec<(i32, Bytes)>,
+pub(crate) struct ProduceBatch {
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+    pub(crate) bytes: Bytes,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct ProduceResponse {
     pub(crate) throttle_time_ms: i32,
-    pub(crate) topics: Vec<ProduceTopicResponse>,
+    /// Of all topics, in the order of the answer.
+    pub(crate) partitions: Vec<ProducePartitionResponse>,
     /// v10 (KIP-951): where the leaders named in `current_leader` are.
     pub(crate) node_endpoints: Vec<NodeEndpoint>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ProduceTopicResponse {
-    pub(crate) name: String,
-    pub(crate) partitions: Vec<ProducePartitionResponse>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProducePartitionResponse {
+    /// The topic's name as it came.
+    pub(crate) topic: Bytes,
     pub(crate) index: i32,
     pub(crate) error: ErrorCode,
     /// -1 where the broker does not say (a duplicate, for instance).
@@ -76,75 +73,79 @@ pub(crate) struct NodeEndpoint {
     pub(crate) rack: Option<String>,
 }
 
-/// A Produce request ready to be sent; see [`encode_produce`].
+/// A Produce request (acks=all, no transactional id) ready to be sent, as segments: heads written to `heads`, and the
+/// batches themselves. `heads` is given again for the next request, so that its memory is used again.
 pub(crate) fn produce_body(
     version: i16,
     timeout_ms: i32,
-    topics: &[ProduceTopic],
+    batches: &[ProduceBatch],
+    heads: &mut BytesMut,
 ) -> Result<Body, EncodeError> {
-    let segments = encode_produce(version, timeout_ms, topics)?;
-    Ok(Body { key: ApiKey::Produce, version, segments })
-}
-
-/// Writes a Produce body (acks=all, no transactional id) as segments: heads written here and the batches themselves.
-/// The segments put one after the other are the body.
-pub(crate) fn encode_produce(
-    version: i16,
-    timeout_ms: i32,
-    topics: &[ProduceTopic],
-) -> Result<Vec<Bytes>, EncodeError> {
     let failed = EncodeError { api: ApiKey::Produce.name(), version };
     if !(PRODUCE_VERSIONS.min..=PRODUCE_VERSIONS.max).contains(&version) {
         return Err(failed);
     }
-    write_segments(timeout_ms, topics).ok_or(failed)
+    let segments = write_segments(timeout_ms, batches, heads).ok_or(failed)?;
+    Ok(Body { key: ApiKey::Produce, version, segments })
 }
 
 /// `None` if a count or length does not fit its field. All versions spoken have one layout.
-fn write_segments(timeout_ms: i32, topics: &[ProduceTopic]) -> Option<Vec<Bytes>> {
-    let (head_bytes, segment_count) = room(topics);
+fn write_segments(timeout_ms: i32, batches: &[ProduceBatch], head: &mut BytesMut) -> Option<Vec<Bytes>> {
+    let (head_bytes, segment_count) = room(batches);
     let mut segments = Vec::with_capacity(segment_count);
-    let mut head = BytesMut::with_capacity(head_bytes);
+    head.clear();
+    head.reserve(head_bytes);
     head.put_u8(0); // transactional id: null
     head.put_i16(ACKS_ALL);
     head.put_i32(timeout_ms);
-    put_compact_len(&mut head, topics.len())?;
-    for topic in topics {
-        put_compact_len(&mut head, topic.name.len())?;
-        head.put_slice(topic.name.as_bytes());
-        put_compact_len(&mut head, topic.partitions.len())?;
-        for (partition, batch) in &topic.partitions {
-            head.put_i32(*partition);
-            put_compact_len(&mut head, batch.len())?;
-            if batch.len() < SEGMENT_BYTES_MIN {
-                head.put_slice(batch);
+    put_compact_len(head, firsts(batches).count())?;
+    for first in firsts(batches) {
+        let name = &batches[first].topic;
+        let of_topic = || batches[first..].iter().filter(|batch| Arc::ptr_eq(&batch.topic, name));
+        put_compact_len(head, name.len())?;
+        head.put_slice(name.as_bytes());
+        put_compact_len(head, of_topic().count())?;
+        for batch in of_topic() {
+            head.put_i32(batch.partition);
+            put_compact_len(head, batch.bytes.len())?;
+            if batch.bytes.len() < SEGMENT_BYTES_MIN {
+                head.put_slice(&batch.bytes);
             } else {
                 segments.push(head.split().freeze());
-                segments.push(batch.clone());
+                segments.push(batch.bytes.clone());
             }
             head.put_u8(0); // the partition's tagged fields
         }
         head.put_u8(0); // the topic's tagged fields
     }
     head.put_u8(0); // the request's tagged fields
-    segments.push(head.freeze());
+    segments.push(head.split().freeze());
     Some(segments)
 }
 
+/// Where each topic's first batch is.
+fn firsts(batches: &[ProduceBatch]) -> impl Iterator<Item = usize> {
+    let is_first = |at: &usize| {
+        let topic = &batches[*at].topic;
+        !batches[..*at].iter().any(|before| Arc::ptr_eq(&before.topic, topic))
+    };
+    (0..batches.len()).filter(is_first)
+}
+
 /// At most how many bytes go into heads, so that they are one allocation, and how many segments there will be.
-fn room(topics: &[ProduceTopic]) -> (usize, usize) {
+fn room(batches: &[ProduceBatch]) -> (usize, usize) {
     const VARINT: usize = 5;
     let mut head_bytes = 1 + 2 + 4 + VARINT + 1;
     let mut segment_count = 1;
-    for topic in topics {
-        head_bytes += VARINT + topic.name.len() + VARINT + 1;
-        for (_, batch) in &topic.partitions {
-            head_bytes += 4 + VARINT + 1;
-            if batch.len() < SEGMENT_BYTES_MIN {
-                head_bytes += batch.len();
-            } else {
-                segment_count += 2;
-            }
+    for first in firsts(batches) {
+        head_bytes += VARINT + batches[first].topic.len() + VARINT + 1;
+    }
+    for batch in batches {
+        head_bytes += 4 + VARINT + 1;
+        if batch.bytes.len() < SEGMENT_BYTES_MIN {
+            head_bytes += batch.bytes.len();
+        } else {
+            segment_count += 2;
         }
     }
     (head_bytes, segment_count)
@@ -164,23 +165,34 @@ fn put_compact_len(out: &mut BytesMut, len: usize) -> Option<()> {
     }
 }
 
-/// Reads the answer's body, header taken off.
-pub(crate) fn decode_produce(version: i16, reader: &mut Reader) -> Result<ProduceResponse, DecodeError> {
-    let topics = reader.compact_array("topics", TOPIC_BYTES_MIN, |r| topic(version, r))?;
-    let throttle_time_ms = reader.i32("throttle time")?;
-    let node_endpoints = tagged_node_endpoints(version >= 10, reader)?;
-    Ok(ProduceResponse { throttle_time_ms, topics, node_endpoints })
+impl ProduceResponse {
+    /// Reads the answer's body, header taken off, in place of what was read before.
+    pub(crate) fn read(&mut self, version: i16, reader: &mut Reader) -> Result<(), DecodeError> {
+        let partitions = &mut self.partitions;
+        partitions.clear();
+        reader.each_in_compact_array("topics", TOPIC_BYTES_MIN, |reader| {
+            let at = reader.position();
+            let name = reader.compact_nullable_bytes("topic name")?;
+            let name = name.ok_or(DecodeError::Null { what: "topic name", at })?;
+            reader.each_in_compact_array("partitions", PARTITION_BYTES_MIN, |reader| {
+                partitions.push(partition(version, name.clone(), reader)?);
+                Ok(())
+            })?;
+            reader.skip_tagged_fields()
+        })?;
+        self.throttle_time_ms = reader.i32("throttle time")?;
+        self.node_endpoints = tagged_node_endpoints(version >= 10, reader)?;
+        Ok(())
+    }
 }
 
-fn topic(version: i16, reader: &mut Reader) -> Result<ProduceTopicResponse, DecodeError> {
-    let name = reader.compact_string("topic name")?;
-    let partitions = reader.compact_array("partitions", PARTITION_BYTES_MIN, |r| partition(version, r))?;
-    reader.skip_tagged_fields()?;
-    Ok(ProduceTopicResponse { name, partitions })
-}
-
-fn partition(version: i16, reader: &mut Reader) -> Result<ProducePartitionResponse, DecodeError> {
+fn partition(
+    version: i16,
+    topic: Bytes,
+    reader: &mut Reader,
+) -> Result<ProducePartitionResponse, DecodeError> {
     let mut partition = ProducePartitionResponse {
+        topic,
         index: reader.i32("partition")?,
         error: error_code(reader)?,
         base_offset: reader.i64("base offset")?,
@@ -277,8 +289,15 @@ mod tests {
         answer.with_responses(vec![tagged!(topic)])
     }
 
+    fn decode_produce(version: i16, reader: &mut Reader) -> Result<ProduceResponse, DecodeError> {
+        let mut response = ProduceResponse::default();
+        response.read(version, reader)?;
+        Ok(response)
+    }
+
     fn expected(version: i16) -> ProduceResponse {
         let plain = ProducePartitionResponse {
+            topic: "events".into(),
             index: 0,
             error: ErrorCode::NONE,
             base_offset: 0,
@@ -289,6 +308,7 @@ mod tests {
             current_leader: None,
         };
         let moved = ProducePartitionResponse {
+            topic: "events".into(),
             index: 5,
             error: ErrorCode::NOT_LEADER_OR_FOLLOWER,
             base_offset: 1_000,
@@ -302,7 +322,7 @@ mod tests {
             NodeEndpoint { id: 2, host: "kafka-2".to_owned(), port: 9093, rack: Some("a".to_owned()) };
         ProduceResponse {
             throttle_time_ms: 8,
-            topics: vec![ProduceTopicResponse { name: "events".to_owned(), partitions: vec![moved, plain] }],
+            partitions: vec![moved, plain],
             node_endpoints: if version >= 10 { vec![endpoint] } else { Vec::new() },
         }
     }
@@ -326,7 +346,7 @@ mod tests {
                 12,
                 &answer::ProduceResponse::default().with_responses(vec![topic]),
             );
-            assert_eq!(read.topics[0].partitions[0].current_leader, None);
+            assert_eq!(read.partitions[0].current_leader, None);
         }
     }
 
@@ -352,59 +372,72 @@ mod tests {
         }
     }
 
-    fn topics() -> Vec<ProduceTopic> {
-        let batch = |len: usize| Bytes::from(vec![u8::try_from(len % 251).unwrap(); len]);
-        vec![
-            ProduceTopic { name: "empty".into(), partitions: Vec::new() },
-            ProduceTopic { name: "small".into(), partitions: vec![(0, batch(61)), (7, batch(1023))] },
-            ProduceTopic {
-                name: "a".repeat(249).into(),
-                partitions: vec![(1, batch(1024)), (2, batch(126)), (3, batch(127)), (4, batch(200_000))],
-            },
-        ]
+    /// Of two topics in turn.
+    fn batches() -> Vec<ProduceBatch> {
+        let topics: [Arc<str>; 2] = ["small".into(), "a".repeat(249).into()];
+        let lens = [(0, 0, 61), (1, 1, 1024), (1, 2, 126), (0, 7, 1023), (1, 3, 127), (1, 4, 200_000)];
+        let batch = |(topic, partition, len): (usize, i32, usize)| ProduceBatch {
+            topic: topics[topic].clone(),
+            partition,
+            bytes: Bytes::from(vec![u8::try_from(len % 251).unwrap(); len]),
+        };
+        lens.map(batch).into()
     }
 
     #[test]
     fn the_broker_reads_the_request() {
         for version in versions(PRODUCE_VERSIONS) {
-            for topics in [Vec::new(), topics()] {
-                let body = produce_body(version, 12_345, &topics).unwrap();
+            let mut heads = BytesMut::new();
+            for batches in [Vec::new(), batches(), batches()[..1].to_vec()] {
+                let body = produce_body(version, 12_345, &batches, &mut heads).unwrap();
                 assert_eq!((body.key, body.version), (ApiKey::Produce, version));
                 let read: message::ProduceRequest = read_whole(body.segments.concat().into(), version);
                 assert_eq!((read.acks, read.timeout_ms, &read.transactional_id), (-1, 12_345, &None));
-                let read: Vec<_> = read
-                    .topic_data
-                    .into_iter()
-                    .map(|topic| {
-                        let batches = topic.partition_data.into_iter();
-                        let batches = batches.map(|data| (data.index, data.records.unwrap()));
-                        (topic.name.to_string(), batches.collect::<Vec<_>>())
-                    })
-                    .collect();
-                let asked: Vec<_> =
-                    topics.into_iter().map(|topic| (topic.name.to_string(), topic.partitions)).collect();
-                assert_eq!(read, asked);
+                let topics: Vec<_> = read.topic_data.iter().map(|topic| topic.name.to_string()).collect();
+                assert!(topics.iter().all(|name| topics.iter().filter(|other| *other == name).count() == 1));
+                let read = read.topic_data.iter().flat_map(|topic| {
+                    let batches = topic.partition_data.iter();
+                    batches.map(|data| (&**topic.name, data.index, data.records.clone().unwrap()))
+                });
+                let mut asked = batches.clone();
+                asked.sort_by_key(|batch| batch.topic.len());
+                let asked = asked.iter().map(|batch| (&*batch.topic, batch.partition, batch.bytes.clone()));
+                assert_eq!(read.collect::<Vec<_>>(), asked.collect::<Vec<_>>());
             }
         }
     }
 
     #[test]
     fn large_batches_are_not_copied_and_the_heads_are_one_allocation() {
-        let topics = topics();
-        let segments = encode_produce(12, 1, &topics).unwrap();
+        let batches = batches();
+        let mut heads = BytesMut::new();
+        let segments = produce_body(12, 1, &batches, &mut heads).unwrap().segments;
         assert_eq!(segments.len(), 5);
-        assert_eq!(segments[1].as_ptr(), topics[2].partitions[0].1.as_ptr());
-        assert_eq!(segments[3].as_ptr(), topics[2].partitions[3].1.as_ptr());
+        assert_eq!(segments[1].as_ptr(), batches[1].bytes.as_ptr());
+        assert_eq!(segments[3].as_ptr(), batches[5].bytes.as_ptr());
         assert_eq!(segments[2].as_ptr(), segments[0].as_ptr_range().end);
         assert_eq!(segments[4].as_ptr(), segments[2].as_ptr_range().end);
         assert_eq!(segments.capacity(), 5);
     }
 
     #[test]
+    fn heads_that_were_sent_leave_their_memory_to_the_next() {
+        let mut heads = BytesMut::with_capacity(1_024);
+        let first = produce_body(12, 1, &batches()[..1], &mut heads).unwrap().segments;
+        let address = first[0].as_ptr();
+        let meanwhile = produce_body(12, 2, &batches()[..1], &mut heads).unwrap().segments;
+        assert_eq!(first[0].len(), meanwhile[0].len());
+        assert_ne!(first, meanwhile);
+        drop((first, meanwhile));
+        heads.reserve(1_024);
+        assert_eq!(heads.as_ptr(), address);
+    }
+
+    #[test]
     fn versions_that_are_not_spoken_are_refused() {
         for version in [8, 13] {
             let refused = EncodeError { api: "Produce", version };
-            assert_eq!(encode_produce(version, 1, &topics()).unwrap_err(), refused);
+            assert_eq!(produce_body(version, 1, &batches(), &mut BytesMut::new()).unwrap_err(), refused);
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{
     metadata::MetadataRequest,
     offset_commit::OffsetCommitRequest,
     offset_fetch::OffsetFetchRequest,
-    produce::{PRODUCE_VERSIONS, decode_produce},
+    produce::{PRODUCE_VERSIONS, ProduceResponse},
 };
 use crate::{
     error::DecodeError,
@@ -90,6 +90,6 @@ impl Spoken for Produce {
     const VERSIONS: VersionRange = PRODUCE_VERSIONS;
 
     fn read(version: i16, reader: &mut Reader) -> Result<(), DecodeError> {
-        decode_produce(version, reader).map(drop)
+        ProduceResponse::default().read(version, reader)
     }
 }
