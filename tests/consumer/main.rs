@@ -8,6 +8,8 @@ mod assigned;
 mod faults;
 mod groups;
 #[cfg(feature = "mock")]
+mod killers;
+#[cfg(feature = "mock")]
 mod logs;
 #[cfg(feature = "mock")]
 mod recorder;
