@@ -15,10 +15,13 @@ mod core;
 mod driver;
 mod error;
 mod event;
+mod events;
 mod fetch_session;
 #[cfg(feature = "internals")]
 pub(crate) mod fuzz;
 pub(crate) mod group;
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 mod lane;
 mod metrics;
 mod positions;
@@ -27,6 +30,7 @@ mod record;
 mod shared;
 mod stall;
 mod start;
+mod steering;
 #[cfg(test)]
 mod test_batches;
 #[cfg(test)]
@@ -37,6 +41,7 @@ pub use builder::ConsumerBuilder;
 pub use config::Isolation;
 pub use error::{CommitError, ConsumeError, NotAssigned};
 pub use event::{ConsumerEvent, StallCause};
+pub use events::Events;
 pub use metrics::{BrokerMetrics, ConsumerMetrics, PartitionMetrics};
 pub use record::{ConsumerRecord, Headers, RecordRef, Records, RecordsIter, TopicPartition};
 pub use start::StartFrom;
@@ -72,7 +77,8 @@ use tokio::{
 /// In a group, what is finished is told by [`ack`](Self::ack) (or an [`Acker`] in another task), and committed every
 /// second, when partitions move and on [`close`](Self::close). Whatever was handed out and not acked is given out
 /// again after a crash or a rebalance: at least once. Once a partition was taken away nothing of it is handed out.
-/// The membership does not depend on the caller: a slow handler loses nothing but time.
+/// The membership does not depend on the caller: a slow handler loses nothing but time. A partition that does not go forward,
+/// for whatever reason, is told: the [guide](guide) says what each event and error means, and what to do.
 ///
 /// Dropping a consumer closes it in the background, as far as the runtime still allows.
 ///
@@ -273,80 +279,6 @@ impl Consumer {
         }
     }
 
-    /// The counts since the start: in all, by broker and by partition, with where each partition stands.
-    ///
-    /// ```
-    /// # #[cfg(feature = "mock")]
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
-    /// # mock.append("orders", 0, None, Some(b"one sword"))?;
-    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
-    /// # let mut consumer = client.consumer().group("smiths").topics(["orders"]).build().await?;
-    /// # let record = consumer.recv().await.ok_or("closed")??;
-    /// let metrics = consumer.metrics();
-    /// println!("{} records, {} stalls", metrics.records, metrics.stalls);
-    /// for partition in &metrics.partitions {
-    ///     println!("{}: lag {:?}, stalled: {:?}", partition.partition, partition.lag, partition.stalled);
-    /// }
-    /// # assert_eq!((metrics.records, metrics.partitions.len()), (1, 4));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn metrics(&self) -> ConsumerMetrics {
-        self.shared.with(|core| core.metrics())
-    }
-
-    /// Reads a partition on from `offset`. Acks of records that were handed out before count for nothing any more.
-    ///
-    /// # Errors
-    ///
-    /// [`NotAssigned`] when this consumer does not have the partition (any more).
-    pub fn seek(&self, partition: &TopicPartition, offset: i64) -> Result<(), NotAssigned> {
-        self.shared.with(|core| core.seek(partition, offset.max(0)))
-    }
-
-    /// Hands out nothing more of a partition until it is resumed. What was fetched ahead of it is dropped, so that it
-    /// holds no memory; the other partitions are not affected.
-    ///
-    /// # Errors
-    ///
-    /// [`NotAssigned`] when this consumer does not have the partition (any more).
-    pub fn pause(&self, partition: &TopicPartition) -> Result<(), NotAssigned> {
-        self.shared.with(|core| core.pause(partition))
-    }
-
-    /// Reads a paused partition on.
-    ///
-    /// # Errors
-    ///
-    /// [`NotAssigned`] when this consumer does not have the partition (any more).
-    pub fn resume(&self, partition: &TopicPartition) -> Result<(), NotAssigned> {
-        self.shared.with(|core| core.resume(partition))
-    }
-
-    /// The partitions that this consumer reads now, in the order in which it got them.
-    pub fn assignment(&self) -> Vec<TopicPartition> {
-        self.shared.with(|core| core.assignment())
-    }
-
-    /// The offset after the last record handed out of a partition; `None` while it is not known.
-    pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
-        self.shared.with(|core| core.position(partition))
-    }
-
-    /// How many offsets there are behind the position of each partition, as of the last answer of its broker. Those
-    /// that hold no record (any more) count as well.
-    pub fn lag(&self) -> BTreeMap<TopicPartition, i64> {
-        self.shared.with(|core| core.lag())
-    }
-
-    /// What happens to the consumer besides records. Each event is given out once, whichever handle asks for it; the
-    /// last 1024 are kept while nobody does.
-    pub fn events(&self) -> Events {
-        Events { shared: self.shared.clone() }
-    }
-
     /// Hands out nothing more, commits what is finished, leaves the group, and returns when that is done; after 10 s
     /// at the latest.
     ///
@@ -446,59 +378,6 @@ impl fmt::Debug for Consumer {
             .field("group", &config.group)
             .field("assignment", &self.assignment())
             .finish_non_exhaustive()
-    }
-}
-
-/// What happens to a consumer besides records: a [`Stream`] of [`ConsumerEvent`]s.
-#[derive(Debug)]
-pub struct Events {
-    shared: Arc<Shared>,
-}
-
-impl Events {
-    /// The next event; `None` once the consumer is closed and all were given out.
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe: an event is given out with the return of this call, or not at all.
-    ///
-    /// ```
-    /// # #[cfg(feature = "mock")]
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-    /// # let mock = craftwire::mock::MockCluster::builder().topic("orders", 4).start()?;
-    /// # mock.append("orders", 0, None, Some(b"one sword"))?;
-    /// # let client = craftwire::Client::connect(&mock.bootstrap()).await?;
-    /// # let mut consumer = client.consumer().group("smiths").topics(["orders"]).build().await?;
-    /// use craftwire::consumer::ConsumerEvent;
-    ///
-    /// let mut events = consumer.events();
-    /// if let Some(ConsumerEvent::Assigned(partitions)) = events.next().await {
-    ///     println!("reading {partitions:?}");
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub async fn next(&mut self) -> Option<ConsumerEvent> {
-        poll_fn(|cx| self.poll_event(cx)).await
-    }
-
-    fn poll_event(&self, cx: &mut Context<'_>) -> Poll<Option<ConsumerEvent>> {
-        self.shared.wait_for_events(cx.waker());
-        let (event, is_closed) = self.shared.with(|core| (core.take_event(), core.is_closed()));
-        match event {
-            Some(event) => Poll::Ready(Some(event)),
-            None if is_closed => Poll::Ready(None),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Stream for Events {
-    type Item = ConsumerEvent;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ConsumerEvent>> {
-        self.poll_event(cx)
     }
 }
 

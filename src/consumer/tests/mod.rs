@@ -107,3 +107,34 @@ fn name(index: i32) -> TopicPartition {
 fn committed_only() -> ConsumerConfig {
     ConsumerConfig::default()
 }
+
+/// The variants of each public enum in a source file, as `Enum::Variant`.
+fn variants(source: &str) -> Vec<String> {
+    let mut of = None;
+    let mut found = Vec::new();
+    for line in source.lines() {
+        if let Some(rest) = line.strip_prefix("pub enum ") {
+            of = rest.split(' ').next();
+        } else if line == "}" {
+            of = None;
+        } else if let (Some(of), Some(rest)) = (of, line.strip_prefix("    ")) {
+            let name: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+            if name.starts_with(|first: char| first.is_ascii_uppercase()) {
+                found.push(format!("{of}::{name}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_guide_has_every_event_and_error() {
+    let guide = include_str!("../guide.md");
+    let all = [variants(include_str!("../event.rs")), variants(include_str!("../error.rs"))].concat();
+    assert!(all.len() > 25 && all.contains(&"CommitError::Closed".to_owned()), "{all:?}");
+    for variant in all {
+        let row = format!("| [`{variant}`](super::{variant}) |");
+        assert!(guide.contains(&row), "the guide lacks {variant}");
+    }
+    assert!(guide.contains("[`NotAssigned`]"));
+}
