@@ -3,7 +3,7 @@
 //! Invariant: a partition that is put here while the lane rests wakes it, once; while the lane is awake, or will wake by
 //! itself, nobody pays for waking it.
 
-use super::{metrics::BrokerCounters, partition::PartitionSlot};
+use super::{metrics::BrokerCounters, slot::PartitionSlot};
 use crate::net::waker::LaneWaker;
 use std::{
     collections::VecDeque,

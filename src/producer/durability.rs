@@ -3,6 +3,7 @@
 //! Invariant: a finding is made only of what the cluster said; what could not be read is a finding of its own. Absent:
 //! asking for the settings, see `inspect`.
 
+use super::partition::Limits;
 use crate::wire::{api::describe_configs::DescribedConfig, compression::Compression};
 use std::{fmt, sync::Arc};
 
@@ -53,6 +54,11 @@ impl TopicRule {
             | Self::Readable => true,
             Self::SeveralBrokers | Self::Compression => false,
         }
+    }
+
+    /// Whether it is common where all is well: a cluster for development, or rights kept to what a service needs.
+    pub(crate) fn is_only_told(self) -> bool {
+        matches!(self, Self::SeveralBrokers | Self::Readable)
     }
 }
 
@@ -113,6 +119,16 @@ impl TopicSettings {
             }
         }
         settings
+    }
+
+    /// `limits` within those of the topic. A batch may go out plain, so what it is before compression must fit, too.
+    pub(super) fn limits(&self, limits: Limits) -> Limits {
+        let topic_bytes = self.max_message_bytes.unwrap_or(usize::MAX).max(BATCH_BYTES_MIN);
+        Limits {
+            batch_bytes: limits.batch_bytes.min(topic_bytes),
+            max_message_bytes: limits.max_message_bytes.min(topic_bytes),
+            ..limits
+        }
     }
 }
 
@@ -177,6 +193,8 @@ fn number(value: Option<String>) -> Option<usize> {
 
 const REPLICAS_MIN: usize = 3;
 const IN_SYNC_MIN: usize = 2;
+/// A topic of a smaller limit takes hardly a record.
+const BATCH_BYTES_MIN: usize = 128;
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 const MIN_IN_SYNC: &str = "min.insync.replicas";
 const UNCLEAN_ELECTION: &str = "unclean.leader.election.enable";

@@ -6,7 +6,6 @@
 use super::{
     durability::{Inspected, TopicFinding, TopicRule, TopicSettings},
     error::SendError,
-    partition::Limits,
     shared::Shared,
     topic::TopicHandle,
 };
@@ -50,7 +49,7 @@ impl Shared {
         }
         let (settings, findings) = self.inspect(&topic).await;
         for finding in &findings {
-            if finding.rule == TopicRule::SeveralBrokers || finding.rule == TopicRule::Readable {
+            if finding.rule.is_only_told() {
                 tracing::info!("{finding}");
             } else {
                 tracing::warn!("{finding}");
@@ -62,7 +61,7 @@ impl Shared {
             self.note_refusal(&topic.name, &error);
             return Err(error);
         }
-        self.take_in(&topic, self.limits_of(&settings), findings)
+        self.take_in(&topic, settings.limits(self.config.limits()), findings)
     }
 
     /// A topic with partitions some of which have no leader: records wait for it in the producer.
@@ -125,17 +124,6 @@ impl Shared {
         let answer = self.cluster.call(Target::Any, DescribeClusterRequest, left(until)).await.ok()?;
         answer.error.is_ok().then_some(answer.brokers.len())
     }
-
-    /// A batch may go out plain, so what it is before compression must be within the topic's limit, too.
-    fn limits_of(&self, settings: &TopicSettings) -> Limits {
-        let limits = self.config.limits();
-        let topic_bytes = settings.max_message_bytes.unwrap_or(usize::MAX).max(BATCH_BYTES_MIN);
-        Limits {
-            batch_bytes: limits.batch_bytes.min(topic_bytes),
-            max_message_bytes: limits.max_message_bytes.min(topic_bytes),
-            ..limits
-        }
-    }
 }
 
 fn left(until: Instant) -> Duration {
@@ -153,5 +141,3 @@ fn said(error: &RequestError) -> String {
 /// What a first record waits for the topic's settings at most.
 const PATIENCE: Duration = Duration::from_secs(2);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-/// A topic of a smaller limit takes hardly a record.
-const BATCH_BYTES_MIN: usize = 128;

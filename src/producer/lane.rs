@@ -9,8 +9,9 @@ use super::{
     error::Unsupported,
     gate::{Gate, Leave},
     metrics::{Counters, add, take},
-    partition::{PartitionSlot, Poll},
+    partition::Poll,
     settle::{Answer, GiveUp},
+    slot::PartitionSlot,
 };
 use crate::{
     error::ConnectionError,

@@ -26,6 +26,7 @@ mod record;
 mod settings_table;
 mod settle;
 mod shared;
+mod slot;
 mod spare;
 mod spare_states;
 #[cfg(test)]

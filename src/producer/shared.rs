@@ -8,8 +8,9 @@ use super::{
     lane::Outside,
     memory::{Grant, Memory},
     metrics::{BrokerCounters, Counters, ProducerMetrics, count},
-    partition::{Limits, Notice, PartitionSlot, Refused},
+    partition::{Limits, Notice, Refused},
     settle::GiveUp,
+    slot::PartitionSlot,
     topic::TopicHandle,
 };
 use crate::{

@@ -7,8 +7,9 @@
 use super::{
     error::SendError,
     metrics::{TopicCounters, TopicMetrics, count},
-    partition::{Limits, PartitionSlot},
+    partition::Limits,
     partitioner::{StickyPartitioner, partition_for_key},
+    slot::PartitionSlot,
 };
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use uuid::Uuid;

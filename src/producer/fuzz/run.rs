@@ -15,8 +15,9 @@ use crate::{
         lane::{LaneSettings, Outside, ProduceLane},
         memory::Memory,
         metrics::Counters,
-        partition::{Limits, Notice, PartitionSlot, Refused},
+        partition::{Limits, Notice, Refused},
         settle::GiveUp,
+        slot::PartitionSlot,
     },
     wire::{
         VersionRange,

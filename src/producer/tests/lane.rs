@@ -10,6 +10,7 @@ use crate::{
         lane::ProduceLane,
         metrics::Counters,
         partition::Notice,
+        slot::PartitionSlot,
     },
 };
 use futures_util::FutureExt;

@@ -8,7 +8,8 @@ use super::{
     door::Door,
     lane::{LaneSettings, Outside},
     memory::{Grant, Memory},
-    partition::{Appended, Limits, PartitionSlot, Refused},
+    partition::{Appended, Limits, Refused},
+    slot::PartitionSlot,
 };
 use crate::{
     net::{Request, Versions},

@@ -11,6 +11,7 @@ use crate::{
         metrics::Counters,
         partition::{Notice, Poll},
         settle::{Answer, GiveUp, Settled},
+        slot::PartitionSlot,
     },
     wire::compression::Compressor,
 };
