@@ -446,8 +446,9 @@ impl RequestError {
         match self {
             Self::Connection { source, .. } => source.is_retriable(),
             Self::Broker { code, .. } => code.is_retriable(),
-            Self::TimedOut { .. } => true,
-            Self::UnknownTopic { .. } | Self::Closed => false,
+            // A topic that was just created is not known to every broker at once.
+            Self::TimedOut { .. } | Self::UnknownTopic { .. } => true,
+            Self::Closed => false,
         }
     }
 }

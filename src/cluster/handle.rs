@@ -158,13 +158,35 @@ impl Cluster {
     ///
     /// Safe.
     pub(crate) async fn topic(&self, name: &str, within: Duration) -> Result<Arc<Topic>, RequestError> {
+        self.topic_that(name, within, Topic::is_ready).await
+    }
+
+    /// The topic, once it is known, whether its partitions have leaders or not; it is kept fresh from now on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`topic`](Self::topic).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub(crate) async fn known_topic(&self, name: &str, within: Duration) -> Result<Arc<Topic>, RequestError> {
+        self.topic_that(name, within, Topic::is_known).await
+    }
+
+    async fn topic_that(
+        &self,
+        name: &str,
+        within: Duration,
+        is_wanted: impl Fn(&Topic) -> bool,
+    ) -> Result<Arc<Topic>, RequestError> {
         let mut topology = self.watch();
-        if let Some(topic) = topology.latest().topic(name).filter(|topic| topic.is_ready()) {
+        self.add_topics([Arc::from(name)]);
+        if let Some(topic) = topology.latest().topic(name).filter(|topic| is_wanted(topic)) {
             return Ok(topic.clone());
         }
-        self.add_topics([Arc::from(name)]);
         self.request_refresh();
-        let is_ready = |topology: &Topology| topology.topic(name).is_some_and(|topic| topic.is_ready());
+        let is_ready = |topology: &Topology| topology.topic(name).is_some_and(|topic| is_wanted(topic));
         let until = (clock::now() + within).into();
         match timeout_at(until, topology.wait_for(is_ready)).await {
             Ok(Ok(topology)) => {

@@ -147,11 +147,14 @@ impl Topic {
         self.partitions.get(usize::try_from(index).ok()?)
     }
 
+    /// Whether it exists, as far as the last answer says.
+    pub(crate) fn is_known(&self) -> bool {
+        self.error.is_ok() && !self.partitions.is_empty()
+    }
+
     /// Whether it exists and each partition has a leader.
     pub(crate) fn is_ready(&self) -> bool {
-        self.error.is_ok()
-            && !self.partitions.is_empty()
-            && self.partitions.iter().all(|partition| partition.leader.is_some())
+        self.is_known() && self.partitions.iter().all(|partition| partition.leader.is_some())
     }
 }
 

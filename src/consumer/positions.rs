@@ -48,6 +48,8 @@ pub(crate) struct PartitionState {
     /// The current run of hand-outs.
     pub(crate) lineage: u64,
     pub(crate) is_paused: bool,
+    /// Its topic was deleted, and another has the name: nothing of it may be committed.
+    pub(crate) is_replaced: bool,
     pub(crate) fetch_position: i64,
     /// The leader epoch of what was fetched last, -1 when it is not known.
     pub(crate) fetch_epoch: i32,
@@ -79,6 +81,7 @@ impl PartitionState {
             serial,
             lineage: serial,
             is_paused: false,
+            is_replaced: false,
             fetch_position: -1,
             fetch_epoch: -1,
             tracker: Tracker::new(-1, -1, None),
@@ -98,6 +101,11 @@ impl PartitionState {
     /// Whether a position is known, so that acks and commits mean something.
     pub(crate) fn has_position(&self) -> bool {
         self.tracker.position() >= 0
+    }
+
+    /// Whether something is to be committed.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.has_position() && !self.is_replaced && self.tracker.is_dirty()
     }
 
     /// Reads on from `offset`, whatever was read before.

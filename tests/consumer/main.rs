@@ -17,6 +17,8 @@ mod replicas;
 #[cfg(feature = "mock")]
 mod rules;
 #[cfg(feature = "mock")]
+mod topics;
+#[cfg(feature = "mock")]
 mod versions;
 #[cfg(feature = "mock")]
 mod watches;

@@ -2,7 +2,7 @@
 
 use super::Core;
 use crate::consumer::{
-    positions::{AssignmentId, Phase},
+    positions::{AssignmentId, PartitionState, Phase},
     record::{Origin, TopicPartition},
 };
 use std::ops::Range;
@@ -53,7 +53,7 @@ impl Core {
     pub(crate) fn commit_entries(&mut self) -> Vec<CommitEntry> {
         self.commit_noticed = false;
         self.commit_urgent = false;
-        let dirty = self.partitions.iter().filter(|(_, s)| s.has_position() && s.tracker.is_dirty());
+        let dirty = self.partitions.iter().filter(|(_, state)| state.is_dirty());
         dirty
             .map(|(id, state)| {
                 let committable = state.tracker.committable();
@@ -69,14 +69,13 @@ impl Core {
 
     /// Whether anything is to be committed.
     pub(crate) fn has_dirty(&self) -> bool {
-        self.config.commits()
-            && self.partitions.iter().any(|(_, state)| state.has_position() && state.tracker.is_dirty())
+        self.config.commits() && self.partitions.iter().any(|(_, state)| state.is_dirty())
     }
 
     /// Whether anything of these partitions is to be committed.
     pub(crate) fn is_dirty(&self, ids: &[AssignmentId]) -> bool {
         let mut states = ids.iter().filter_map(|&id| self.partitions.get(id));
-        states.any(|state| state.has_position() && state.tracker.is_dirty())
+        states.any(PartitionState::is_dirty)
     }
 
     /// The broker has taken this offset.

@@ -185,6 +185,7 @@ impl Core {
             if let Some(found) = found.filter(|found| found.topic_id != state.topic_id) {
                 // In a group the coordinator hands out the new topic as one of its own.
                 if self.config.is_member() {
+                    state.is_replaced = true;
                     continue;
                 }
                 if state.topic_id.is_nil() {
@@ -213,15 +214,13 @@ impl Core {
         (leaders, is_leaderless)
     }
 
-    /// The topic was deleted and made again: its old offsets mean nothing.
+    /// The topic was deleted and made again: its old offsets do not exist any more.
     fn handle_recreated(&mut self, id: AssignmentId, topic_id: Uuid) {
         let Some(state) = self.partitions.get_mut(id) else { return };
         state.topic_id = topic_id;
-        let (partition, from) = (state.name.clone(), state.tracker.position());
-        if state.has_position() {
-            self.report(ConsumerEvent::Truncated { partition: partition.clone(), from, to: 0 });
-            self.fail(ConsumeError::LogTruncated { partition, from, to: 0 });
-            self.start_at(id, 0, -1, None);
+        if state.phase == Phase::Reading {
+            let offset = state.tracker.position();
+            self.apply_rule(id, Some(offset));
         }
     }
 

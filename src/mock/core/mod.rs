@@ -382,6 +382,10 @@ impl Core {
             self.wake(topic.id, index);
             self.watchers.remove(&(topic.id, index));
         }
+        // As Kafka's coordinators do once they hear of it.
+        for group in self.groups.values_mut() {
+            group.offsets.retain(|(topic, _), _| topic != name);
+        }
         true
     }
 
