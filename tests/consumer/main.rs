@@ -10,6 +10,8 @@ mod groups;
 #[cfg(feature = "mock")]
 mod killers;
 #[cfg(feature = "mock")]
+mod killers_of_brokers;
+#[cfg(feature = "mock")]
 mod logs;
 #[cfg(feature = "mock")]
 mod recorder;

@@ -258,6 +258,13 @@ impl Core {
         state.has_position().then(|| state.tracker.position())
     }
 
+    /// The epoch that the next fetch tells of what was fetched last.
+    #[cfg(test)]
+    pub(crate) fn fetch_epoch(&self, name: &TopicPartition) -> i32 {
+        let state = self.partitions.id_of(name).and_then(|id| self.partitions.get(id));
+        state.map_or(-1, |state| state.fetch_epoch)
+    }
+
     /// How many offsets lie between the position and the end, per partition whose end is known.
     pub(crate) fn lag(&self) -> BTreeMap<TopicPartition, i64> {
         let states = self.partitions.iter().map(|(_, state)| state);

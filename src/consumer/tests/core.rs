@@ -1,11 +1,11 @@
 //! One rule at a time.
 
-use super::{Broker, Consumer, committed_only, name};
+use super::{Broker, Consumer, TOPIC_ID, committed_only, name};
 use crate::{
     Compression,
     consumer::{
         config::ConsumerConfig,
-        core::Lookup,
+        core::{Leadership, Lookup},
         error::ConsumeError,
         event::ConsumerEvent,
         reader::Next,
@@ -254,6 +254,35 @@ fn an_undefined_epoch_is_not_an_order_to_go_back() {
     assert_eq!(consumer.shared.with(|core| core.position(&name(0))), Some(1));
     broker.log(0).batches.push(batch(1, &["b"]));
     assert_eq!(offsets(&consumer.drain(&mut broker)), [1]);
+}
+
+/// librdkafka #4425, #4796: an answer without an epoch was asked for again and again, and a leader that came with the epoch
+/// known before, or with none, was not followed.
+#[test]
+fn killer_19_epochs_that_say_nothing_hold_nobody_up() {
+    let mut broker = Broker::with(vec![vec![with_leader_epoch(&batch(0, &["a"]), 4)]]);
+    let mut consumer = Consumer::reading(committed_only(), 1);
+    consumer.drain(&mut broker);
+    broker.log(0).batches.push(with_leader_epoch(&batch(1, &["b"]), 4));
+    let mut told = 0;
+    for _ in 0..10 {
+        // A broker that knows nothing of epochs says so to whoever asks by one.
+        if consumer.shared.with(|core| core.fetch_epoch(&name(0))) >= 0 {
+            broker.log(0).diverging = Some((-1, -1));
+            told += 1;
+        }
+        if offsets(&consumer.drain(&mut broker)) == [1] {
+            break;
+        }
+    }
+    assert_eq!(consumer.shared.with(|core| core.position(&name(0))), Some(2));
+    assert_eq!(told, 1, "once it was told, it asks without");
+    for (leader, leader_epoch) in [(2, 5), (3, -1)] {
+        let found = Leadership { topic_id: TOPIC_ID, leader: Some(leader), leader_epoch };
+        consumer.shared.with(|core| core.apply_leaders(|_| Some(found)));
+        let wants = consumer.shared.with(|core| core.wants(leader, consumer.now));
+        assert_eq!(wants.wanted.len(), 1, "leader {leader} of epoch {leader_epoch} is not asked");
+    }
 }
 
 #[test]

@@ -303,6 +303,34 @@ fn a_stale_epoch_is_renewed_without_waiting_for_the_interval() {
     group.heartbeat();
 }
 
+/// KAFKA-9823, franz-go 824e34d2: an answer to an earlier request, or of an earlier membership, changed the member's epoch, and
+/// it read on as a zombie until the next heartbeat.
+#[test]
+fn killer_24_a_stale_answer_changes_nothing() {
+    let mut group = Group::stable();
+    group.wait();
+    let (first, _) = group.heartbeat();
+    group.member.handle_no_answer(first, group.now);
+    group.member.handle_coordinator();
+    while !matches!(group.member.poll_action(group.now), Some(Action::FindCoordinator) | None) {}
+    group.wait();
+    let (second, request) = group.heartbeat();
+    let (id, epoch) = (group.member.member_id().to_owned(), group.member.epoch());
+    assert_eq!((epoch, request.member_epoch), (1, 1));
+    // The first is answered after all: by a broker that had dropped the member, and as if it were two epochs on.
+    group.fail(first, ErrorCode::FENCED_MEMBER_EPOCH);
+    group.answer(first, 3, Some(&[]));
+    assert_eq!((group.member.member_id(), group.member.epoch()), (&*id, 1));
+    group.idle();
+
+    // What counts is the answer to the second; and of the membership that it ends, nothing counts later.
+    group.fail(second, ErrorCode::FENCED_MEMBER_EPOCH);
+    assert!(matches!(group.member.poll_action(group.now), Some(Action::Lose(lost)) if lost == set(&[0, 1])));
+    group.answer(second, 7, Some(&[0, 1]));
+    assert_eq!(group.member.epoch(), 0, "it has to join again");
+    assert!(!matches!(group.member.poll_action(group.now), Some(Action::Assign(_))));
+}
+
 #[test]
 fn leaving_says_so_until_it_is_heard() {
     let mut group = Group::stable();
