@@ -3,6 +3,7 @@
 mod brokers;
 mod options;
 mod payloads;
+mod plot;
 mod table;
 
 use brokers::Cluster;
@@ -66,6 +67,12 @@ async fn main() -> ExitCode {
     match compare(&options).await {
         Ok(rows) => {
             table::print(&rows);
+            if let Some(folder) = &options.plots
+                && let Err(error) = plot::write(&rows, folder)
+            {
+                eprintln!("--plots {}: {error}", folder.display());
+                return ExitCode::FAILURE;
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -16,6 +16,7 @@ pub const USAGE: &str = "run [OPTIONS]
   --latency-linger NAME=N  of latency, for one client; may be repeated
   --broker-pid N           a broker's process on this machine, to count its CPU; may be repeated
   --results FILE           every run as a line of JSON (beside the program)
+  --plots FOLDER           latency percentiles as curves, an SVG a scenario
   --quick                  one short round, to see that all works";
 
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub struct Options {
     pub latency_lingers: Vec<(String, u64)>,
     pub broker_pids: Vec<u32>,
     pub results: PathBuf,
+    pub plots: Option<PathBuf>,
 }
 
 impl Options {
@@ -59,6 +61,7 @@ impl Options {
             latency_lingers: Vec::new(),
             broker_pids: Vec::new(),
             results: std::env::current_exe()?.with_file_name(format!("results-{now}.jsonl")),
+            plots: None,
         };
         let mut arguments = arguments.into_iter();
         while let Some(flag) = arguments.next() {
@@ -86,6 +89,7 @@ impl Options {
                 }
                 "--broker-pid" => options.broker_pids.push(value.parse()?),
                 "--results" => options.results = value.into(),
+                "--plots" => options.plots = Some(value.into()),
                 _ => return Err(format!("{flag}: not known").into()),
             }
         }

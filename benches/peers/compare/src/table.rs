@@ -10,17 +10,8 @@ pub struct Row {
 }
 
 pub fn print(rows: &[Row]) {
-    let mut scenarios: Vec<&str> = Vec::new();
-    let mut clients: Vec<&str> = Vec::new();
-    for row in rows {
-        if !scenarios.contains(&row.scenario.as_str()) {
-            scenarios.push(&row.scenario);
-        }
-        if !clients.contains(&row.client.as_str()) {
-            clients.push(&row.client);
-        }
-    }
-    for scenario in scenarios {
+    let clients = clients(rows);
+    for scenario in scenarios(rows) {
         let columns = if scenario.starts_with("latency") { LATENCY } else { RATE };
         println!("\n### {scenario}\n");
         println!("| client |{}", columns.iter().map(|(title, _)| format!(" {title} |")).collect::<String>());
@@ -41,14 +32,47 @@ pub fn print(rows: &[Row]) {
     }
 }
 
+/// The scenarios, in the order of their first run.
+pub fn scenarios(rows: &[Row]) -> Vec<&str> {
+    in_order(rows.iter().map(|row| row.scenario.as_str()))
+}
+
+/// The clients, in the order of their first run.
+pub fn clients(rows: &[Row]) -> Vec<&str> {
+    in_order(rows.iter().map(|row| row.client.as_str()))
+}
+
+fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    for name in names {
+        if !found.contains(&name) {
+            found.push(name);
+        }
+    }
+    found
+}
+
+/// The median of this member; `None` where no line has it.
+pub fn median(lines: &[&Value], name: &str) -> Option<f64> {
+    let numbers = numbers(lines, name);
+    Some((numbers.get(numbers.len().checked_sub(1)? / 2)? + numbers[numbers.len() / 2]) / 2.0)
+}
+
 /// Median (least–most).
 fn cell(lines: &[&Value], name: &str) -> String {
-    let mut numbers: Vec<f64> = lines.iter().filter_map(|line| line[name].as_f64()).collect();
-    numbers.sort_by(f64::total_cmp);
-    let (Some(least), Some(most)) = (numbers.first(), numbers.last()) else { return "–".to_owned() };
-    let median = (numbers[(numbers.len() - 1) / 2] + numbers[numbers.len() / 2]) / 2.0;
+    let numbers = numbers(lines, name);
+    let (Some(median), Some(least), Some(most)) = (median(lines, name), numbers.first(), numbers.last())
+    else {
+        return "–".to_owned();
+    };
     let [median, least, most] = [median, *least, *most].map(short);
     if least == most { median } else { format!("{median} ({least}–{most})") }
+}
+
+fn numbers(lines: &[&Value], name: &str) -> Vec<f64> {
+    let mut numbers: Vec<f64> = lines.iter().filter_map(|line| line[name].as_f64()).collect();
+    numbers.sort_by(f64::total_cmp);
+    numbers
 }
 
 fn short(number: f64) -> String {
