@@ -17,6 +17,7 @@ mod args;
 mod kafka;
 mod latency;
 mod load;
+mod parts;
 mod report;
 mod throughput;
 

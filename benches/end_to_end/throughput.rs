@@ -6,6 +6,7 @@ use crate::{
     args::Args,
     kafka::{Kafka, Usage},
     load::{Load, RawRecord, raw_records},
+    parts,
     report::{Spread, Table, cpu_per_million, short, verdict, whole},
 };
 use craftwire::{
@@ -134,9 +135,10 @@ impl Bench<'_> {
         let publisher = self.crafting.publisher("crafting.network").build().await;
         let publisher = publisher.expect("the publisher starts");
         let (sender, for_secs) = (publisher.clone(), self.for_secs);
+        let sent_bodies = bodies.clone();
         let measure = self.start();
         let sent = tokio::spawn(async move {
-            let (mut sent, end) = (0_u64, Instant::now() + for_secs);
+            let (bodies, mut sent, end) = (sent_bodies, 0_u64, Instant::now() + for_secs);
             while Instant::now() < end {
                 for _ in 0..CHUNK {
                     B::enqueue(&sender, bodies[index(sent, bodies.len())].clone()).await;
@@ -154,7 +156,18 @@ impl Bench<'_> {
         let written = Written::all(sent, &metrics);
         self.end(measure, (B::TOPIC, 1, "publish, typed"), written, Some(&metrics));
         publisher.close(CLOSE).await;
+        self.parts(bodies, written, &metrics).await;
         written
+    }
+
+    /// The parts of typed publishing that cannot be avoided, for as many records in batches as large as those.
+    async fn parts<B: Load>(&mut self, bodies: Vec<B>, written: Written, metrics: &ProducerMetrics) {
+        let in_batch = index(metrics.records / metrics.batches.max(1), usize::MAX);
+        let alone = move || parts::alone(bodies, written.records, in_batch);
+        let elapsed = tokio::task::spawn_blocking(alone).await.expect("the parts are made");
+        let usage = Usage { client: elapsed, broker: None };
+        let run = Run { written, elapsed, usage, per_request: None };
+        self.runs.entry((B::TOPIC, PARTS, "its JSON, compression and checksum alone")).or_default().push(run);
     }
 
     /// Batches by `Consumer::recv_batch`, every record looked at, from the making of the consumer to the last record.
@@ -177,7 +190,7 @@ impl Bench<'_> {
         });
         let count = read.await.expect("the task runs to its end");
         assert_eq!(count, written.records, "what was acknowledged is read, once");
-        self.end(measure, (topic, 2, "consume, raw"), written, None);
+        self.end(measure, (topic, 3, "consume, raw"), written, None);
     }
 
     /// Events by `Subscriber::recv`, from the making of the subscriber to the last event.
@@ -196,7 +209,7 @@ impl Bench<'_> {
         });
         let count = read.await.expect("the task runs to its end");
         assert_eq!(count, written.records, "what was acknowledged is read, once");
-        self.end(measure, (B::TOPIC, 3, "consume, typed"), written, None);
+        self.end(measure, (B::TOPIC, 4, "consume, typed"), written, None);
     }
 
     fn start(&self) -> (Instant, Usage) {
@@ -251,10 +264,11 @@ fn print(runs: &Runs) {
         "floor/s",
         "",
     ]);
-    for ((topic, _, what), runs) in runs {
+    for ((topic, place, what), runs) in runs {
         let of = |figure: fn(&Run) -> f64| Spread::of(runs.iter().map(figure));
         let rate = of(|run| run.written.records as f64 / run.elapsed.as_secs_f64());
         let floor = floor(*topic);
+        let is_parts = *place == PARTS;
         table.row([
             short_name(*topic).to_owned(),
             (*what).to_owned(),
@@ -266,8 +280,12 @@ fn print(runs: &Runs) {
                 short,
             ),
             Spread::text(Spread::of(runs.iter().filter_map(|run| run.per_request)), whole),
-            whole(floor),
-            verdict(rate.is_some_and(|rate| rate.median >= floor)).to_owned(),
+            if is_parts { String::new() } else { whole(floor) },
+            if is_parts {
+                String::new()
+            } else {
+                verdict(rate.is_some_and(|rate| rate.median >= floor)).to_owned()
+            },
         ]);
     }
     println!("Throughput: median of the rounds (least–most)\n");
@@ -289,6 +307,8 @@ pub(crate) fn short_name(topic: Topic) -> &'static str {
     }
 }
 
+/// The row's place.
+const PARTS: usize = 2;
 /// The clock is read once in so many records.
 const CHUNK: usize = 256;
 const CLOSE: Duration = Duration::from_secs(10);
