@@ -1,7 +1,9 @@
 //! Tests of the machines together: partitions and lanes against answers made by hand, and against a simulated broker.
 
+mod cut;
 mod lane;
 mod partition;
+mod rig;
 mod simulation;
 
 use super::{
