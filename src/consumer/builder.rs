@@ -4,6 +4,7 @@ use super::{
     Consumer,
     config::{ConsumerConfig, Isolation},
     error::ConsumeError,
+    protocol::{Assignor, GroupProtocol},
     record::TopicPartition,
     start::StartFrom,
 };
@@ -29,6 +30,29 @@ impl ConsumerBuilder {
     /// The group to read and commit as a member of. With [`partitions`](Self::partitions), only the commits are its.
     pub fn group(mut self, name: impl Into<Arc<str>>) -> Self {
         self.config.group = Some(name.into());
+        self
+    }
+
+    /// By which protocol it is a member. Default: [`GroupProtocol::Auto`].
+    pub fn group_protocol(mut self, protocol: GroupProtocol) -> Self {
+        self.config.group_protocol = protocol;
+        self
+    }
+
+    /// How the group's leader divides the partitions under the classic protocol, best first. Default:
+    /// [`Assignor::CooperativeSticky`]. A group goes from one assignor to another by one round of restarts in which
+    /// members name both, and one in which they name the new one. A member that names more than the cooperative one
+    /// gives everything back at each rebalance.
+    pub fn assignors(mut self, assignors: impl IntoIterator<Item = Assignor>) -> Self {
+        self.config.assignors = assignors.into_iter().collect();
+        self
+    }
+
+    /// Makes it a static member (KIP-345): one that is back within the session timeout under the same id, which no
+    /// other member of the group may have at the same time, has its partitions again, and nobody else notices.
+    /// [`Consumer::close`] and dropping it do not give the partitions to others: that happens when the session ends.
+    pub fn group_instance_id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.config.group_instance_id = Some(id.into());
         self
     }
 
@@ -139,9 +163,18 @@ impl ConsumerBuilder {
     }
 
     /// After how long without a heartbeat this member takes itself for dropped by the group. Default: the group's
-    /// `consumer.session.timeout.ms`, which is read from the broker; it should not be longer than that.
+    /// `consumer.session.timeout.ms`, which is read from the broker; it should not be longer than that. Under the
+    /// classic protocol it is what the member asks of the group; default: 45 s, at least the brokers'
+    /// `group.min.session.timeout.ms`, 6 s.
     pub fn session_timeout(mut self, timeout: Duration) -> Self {
         self.config.session_timeout = Some(timeout);
+        self
+    }
+
+    /// How often the member tells the group that it is alive, under the classic protocol. Default: 3 s, at most a third
+    /// of the session timeout.
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.config.heartbeat_interval = interval;
         self
     }
 

@@ -1,6 +1,10 @@
 //! What a consumer can be told, with its bounds.
 
-use super::{record::TopicPartition, start::StartFrom};
+use super::{
+    protocol::{Assignor, GroupProtocol},
+    record::TopicPartition,
+    start::StartFrom,
+};
 use crate::{config::ConfigError, wire::api::fetch::IsolationLevel};
 use std::{sync::Arc, time::Duration};
 
@@ -20,6 +24,11 @@ pub enum Isolation {
 #[derive(Debug, Clone)]
 pub(crate) struct ConsumerConfig {
     pub(crate) group: Option<Arc<str>>,
+    pub(crate) group_protocol: GroupProtocol,
+    /// Of the classic protocol, best first.
+    pub(crate) assignors: Vec<Assignor>,
+    /// Of a static member.
+    pub(crate) group_instance_id: Option<Arc<str>>,
     /// Subscribed to (in a group), or read whole (without one).
     pub(crate) topics: Vec<Arc<str>>,
     /// Read whatever a group would say.
@@ -38,6 +47,8 @@ pub(crate) struct ConsumerConfig {
     pub(crate) revoke_grace: Duration,
     pub(crate) rebalance_timeout: Duration,
     pub(crate) session_timeout: Option<Duration>,
+    /// Of the classic protocol.
+    pub(crate) heartbeat_interval: Duration,
     pub(crate) rack: Option<Arc<str>>,
     pub(crate) stall_after: Duration,
     pub(crate) stall_limit: Option<Duration>,
@@ -49,6 +60,9 @@ impl Default for ConsumerConfig {
     fn default() -> Self {
         Self {
             group: None,
+            group_protocol: GroupProtocol::default(),
+            assignors: vec![Assignor::default()],
+            group_instance_id: None,
             topics: Vec::new(),
             partitions: Vec::new(),
             start_from: StartFrom::default(),
@@ -65,6 +79,7 @@ impl Default for ConsumerConfig {
             revoke_grace: Duration::from_millis(500),
             rebalance_timeout: Duration::from_secs(60),
             session_timeout: None,
+            heartbeat_interval: Duration::from_secs(3),
             rack: None,
             stall_after: Duration::from_secs(30),
             stall_limit: Some(Duration::from_secs(300)),
@@ -84,6 +99,15 @@ impl ConsumerConfig {
         }
         if let Some(group) = self.group.as_ref().filter(|group| group.is_empty()) {
             return refuse("group", "the name must not be empty", format!("{group:?}"));
+        }
+        if let Some(id) = self.group_instance_id.as_ref().filter(|id| id.is_empty()) {
+            return refuse("group_instance_id", "must not be empty", format!("{id:?}"));
+        }
+        if self.assignors.is_empty() {
+            return refuse("assignors", "at least one is needed", "none".into());
+        }
+        if self.heartbeat_interval < Duration::from_millis(1) {
+            return refuse("heartbeat_interval", "at least 1 ms", format!("{:?}", self.heartbeat_interval));
         }
         if let Some(wrong) = self.partitions.iter().find(|name| name.partition < 0) {
             return refuse("partitions", "numbers start at 0", wrong.to_string());

@@ -25,6 +25,7 @@ pub mod guide {}
 mod lane;
 mod metrics;
 mod positions;
+mod protocol;
 mod reader;
 mod record;
 mod shared;
@@ -43,6 +44,7 @@ pub use error::{CommitError, ConsumeError, NotAssigned};
 pub use event::{ConsumerEvent, StallCause};
 pub use events::Events;
 pub use metrics::{BrokerMetrics, ConsumerMetrics, PartitionMetrics};
+pub use protocol::{Assignor, GroupProtocol};
 pub use record::{ConsumerRecord, Headers, RecordRef, Records, RecordsIter, TopicPartition};
 pub use start::StartFrom;
 

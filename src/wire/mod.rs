@@ -8,6 +8,7 @@
 
 pub(crate) mod api;
 pub(crate) mod compression;
+pub(crate) mod consumer_protocol;
 pub(crate) mod frame;
 #[cfg(feature = "internals")]
 pub(crate) mod fuzz;
@@ -30,6 +31,10 @@ pub(crate) enum ApiKey {
     OffsetCommit = 8,
     OffsetFetch = 9,
     FindCoordinator = 10,
+    JoinGroup = 11,
+    Heartbeat = 12,
+    LeaveGroup = 13,
+    SyncGroup = 14,
     ApiVersions = 18,
     CreateTopics = 19,
     DeleteTopics = 20,
@@ -52,6 +57,10 @@ impl ApiKey {
             Self::OffsetCommit => "OffsetCommit",
             Self::OffsetFetch => "OffsetFetch",
             Self::FindCoordinator => "FindCoordinator",
+            Self::JoinGroup => "JoinGroup",
+            Self::Heartbeat => "Heartbeat",
+            Self::LeaveGroup => "LeaveGroup",
+            Self::SyncGroup => "SyncGroup",
             Self::ApiVersions => "ApiVersions",
             Self::CreateTopics => "CreateTopics",
             Self::DeleteTopics => "DeleteTopics",

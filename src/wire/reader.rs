@@ -200,6 +200,46 @@ impl Reader {
         Ok(elements)
     }
 
+    /// A nullable string with a two-byte length (the form of versions that are not flexible).
+    pub(crate) fn nullable_string(&mut self, what: &'static str) -> Result<Option<String>, DecodeError> {
+        let at = self.position();
+        let stated = self.i16(what)?;
+        if stated == -1 {
+            return Ok(None);
+        }
+        let len = usize::try_from(stated).map_err(|_| DecodeError::Invalid {
+            what,
+            at,
+            value: i64::from(stated),
+        })?;
+        let bytes = self.take(what, len)?;
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Ok(Some(text.to_owned())),
+            Err(_) => Err(DecodeError::NotUtf8 { what, at }),
+        }
+    }
+
+    /// A string with a two-byte length that may not be null.
+    pub(crate) fn string(&mut self, what: &'static str) -> Result<String, DecodeError> {
+        let at = self.position();
+        self.nullable_string(what)?.ok_or(DecodeError::Null { what, at })
+    }
+
+    /// A nullable byte field with a four-byte length.
+    pub(crate) fn nullable_bytes(&mut self, what: &'static str) -> Result<Option<Bytes>, DecodeError> {
+        let at = self.position();
+        let stated = self.i32(what)?;
+        if stated == -1 {
+            return Ok(None);
+        }
+        let len = usize::try_from(stated).map_err(|_| DecodeError::Invalid {
+            what,
+            at,
+            value: i64::from(stated),
+        })?;
+        self.take(what, len).map(Some)
+    }
+
     fn check_count(
         &self,
         what: &'static str,
@@ -279,6 +319,20 @@ mod tests {
         for cut in 0..whole.len() {
             assert!(matches!(reader(&whole[..cut]).compact_string("s"), Err(DecodeError::Truncated { .. })));
         }
+    }
+
+    #[test]
+    fn strings_and_bytes_of_the_old_form_have_signed_lengths() {
+        assert_eq!(reader(&[0, 2, b'h', b'i']).string("s").unwrap(), "hi");
+        assert_eq!(reader(&[0xff, 0xff]).nullable_string("s").unwrap(), None);
+        assert_eq!(reader(&[0xff, 0xff]).string("s"), Err(DecodeError::Null { what: "s", at: 0 }));
+        assert!(matches!(reader(&[0xff, 0xfe]).string("s"), Err(DecodeError::Invalid { value: -2, .. })));
+        assert!(matches!(reader(&[0, 2, b'h']).string("s"), Err(DecodeError::Truncated { .. })));
+        assert!(matches!(reader(&[0, 1, 0xff]).string("s"), Err(DecodeError::NotUtf8 { .. })));
+        assert_eq!(reader(&[0, 0, 0, 1, 7]).nullable_bytes("b").unwrap().unwrap()[..], [7]);
+        assert_eq!(reader(&[0xff; 4]).nullable_bytes("b").unwrap(), None);
+        assert!(reader(&[0x80, 0, 0, 0]).nullable_bytes("b").is_err());
+        assert!(reader(&[0x7f, 0xff, 0xff, 0xff]).nullable_bytes("b").is_err());
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use craftwire::{
     Client,
-    consumer::{ConsumeError, Consumer, ConsumerBuilder, ConsumerEvent, StartFrom, TopicPartition},
+    consumer::{
+        ConsumeError, Consumer, ConsumerBuilder, ConsumerEvent, GroupProtocol, StartFrom, TopicPartition,
+    },
     error::ErrorCode,
     mock::{Api, MockCluster, MockClusterBuilder},
 };
@@ -303,7 +305,7 @@ async fn retention_that_overtakes_a_reader_follows_the_rule() {
 #[tokio::test(start_paused = true)]
 async fn a_broker_without_the_protocol_is_a_fatal_error_and_the_end() {
     let fixture = Fixture::with(MockCluster::builder().without_api(Api::ConsumerGroupHeartbeat)).await;
-    let mut consumer = fixture.member().build().await.unwrap();
+    let mut consumer = fixture.member().group_protocol(GroupProtocol::Consumer).build().await.unwrap();
     let error = timeout(PATIENCE, consumer.recv()).await.unwrap().unwrap().unwrap_err();
     assert!(error.is_fatal(), "{error}");
     assert!(consumer.recv().await.is_none());

@@ -5,6 +5,8 @@
 
 mod assigned;
 #[cfg(feature = "mock")]
+mod classic;
+#[cfg(feature = "mock")]
 mod faults;
 mod groups;
 #[cfg(feature = "mock")]

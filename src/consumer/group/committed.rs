@@ -55,7 +55,7 @@ impl CommittedOffsets {
         if self.is_in_flight || self.retry_at.is_some_and(|at| at > now) {
             return None;
         }
-        let Identity { member_id, epoch } = identity?;
+        let Identity { member_id, epoch, .. } = identity?;
         let asked = self.shared.with(|core| core.awaiting_committed());
         if asked.is_empty() {
             return None;

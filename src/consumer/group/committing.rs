@@ -118,7 +118,7 @@ impl Committing {
             let told = self.waiting.drain(..).map(|waiter| (waiter.id, Some(Ok(()))));
             self.answers.extend(told);
         }
-        let Identity { member_id, epoch } = identity?;
+        let Identity { member_id, epoch, instance_id } = identity?;
         if !self.commits.poll_begin(now) {
             return None;
         }
@@ -142,7 +142,7 @@ impl Committing {
             group_id: self.group.to_string(),
             generation_or_member_epoch: epoch,
             member_id,
-            group_instance_id: None,
+            group_instance_id: instance_id,
             topics: by_topic(offsets),
         };
         self.under_way.clone_from(&entries);
@@ -175,10 +175,14 @@ impl Committing {
         };
         let refused = CommitError::Refused { partition: failed.name.clone(), code };
         match code {
-            ErrorCode::STALE_MEMBER_EPOCH => {
-                self.commits.handle_stale();
-                self.waiting.append(&mut self.committing);
-                return Some(Setback::Stale);
+            // The group may have gone on since the commit was sent; the next heartbeat says what has become of it.
+            ErrorCode::STALE_MEMBER_EPOCH => return Some(self.hold()),
+            ErrorCode::ILLEGAL_GENERATION
+            | ErrorCode::REBALANCE_IN_PROGRESS
+            | ErrorCode::FENCED_INSTANCE_ID
+                if self.is_member =>
+            {
+                return Some(self.hold());
             }
             ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::FENCED_MEMBER_EPOCH if self.is_member => {
                 self.lose();
@@ -220,6 +224,13 @@ impl Committing {
             }
         });
         entries.iter().map(|entry| (entry, code_of(entry))).find(|(_, code)| !code.is_ok())
+    }
+
+    /// Until the next heartbeat was answered well.
+    fn hold(&mut self) -> Setback {
+        self.commits.handle_stale();
+        self.waiting.append(&mut self.committing);
+        Setback::Stale
     }
 
     fn retry(&mut self, error: &CommitError, now: Instant) {

@@ -4,6 +4,7 @@
 //! records. Its only loop waits for an answer, a wake-up or a deadline, whichever comes first.
 
 use super::{
+    classic::{Answer, Question},
     committing::WaiterId,
     member::Member,
     work::{Done, Work},
@@ -38,6 +39,10 @@ pub(crate) struct Coordinator {
     group: Arc<str>,
     member: Member,
     caller: Option<Caller>,
+    /// For questions that wait for other members: what is asked behind one of them waits with it.
+    waiting_caller: Option<Caller>,
+    coordinator: Option<i32>,
+    rebalance_timeout: Duration,
     running: JoinSet<Done>,
     waiters: BTreeMap<WaiterId, oneshot::Sender<Result<(), CommitError>>>,
     last_waiter: WaiterId,
@@ -46,12 +51,16 @@ pub(crate) struct Coordinator {
 impl Coordinator {
     pub(crate) fn new(cluster: Cluster, shared: Arc<Shared>, group: Arc<str>) -> Self {
         let seed = cluster.config().entropy.seed();
+        let rebalance_timeout = shared.with(|core| core.config.rebalance_timeout);
         Self {
             member: Member::new(shared.clone(), group.clone(), seed),
             cluster,
             shared,
             group,
             caller: None,
+            waiting_caller: None,
+            coordinator: None,
+            rebalance_timeout,
             running: JoinSet::new(),
             waiters: BTreeMap::new(),
             last_waiter: 0,
@@ -140,12 +149,16 @@ impl Coordinator {
                 self.running
                     .spawn(async move { Done::FindCoordinator(cluster.coordinator(&group, within).await) });
             }
-            Work::Connect(broker) => self.caller = Some(cluster.dedicated_caller(broker)),
+            Work::Connect(broker) => {
+                self.caller = Some(cluster.dedicated_caller(broker));
+                self.coordinator = Some(broker);
+            }
             Work::Disconnect => {
-                self.caller = None;
+                (self.caller, self.waiting_caller, self.coordinator) = (None, None, None);
                 cluster.forget_coordinator(&group);
             }
             Work::RefreshMetadata => cluster.request_refresh(),
+            Work::LearnTopics(names) => cluster.add_topics(names),
             Work::ReadSessionTimeout(request) => {
                 self.running.spawn(async move {
                     Done::ReadSessionTimeout(cluster.call(Target::Any, request, within).await)
@@ -156,6 +169,7 @@ impl Coordinator {
                     Done::Heartbeat { number, outcome: ask(caller, request, within).await }
                 });
             }
+            Work::Classic { number, question } => self.ask_classic(number, question, within),
             Work::FetchOffsets { asked, request } => {
                 self.running.spawn(async move {
                     Done::FetchOffsets { asked, outcome: ask(caller, request, within).await }
@@ -167,6 +181,29 @@ impl Coordinator {
                 });
             }
         }
+    }
+}
+
+impl Coordinator {
+    /// JoinGroup and SyncGroup wait for other members, so they have a connection of their own, and time.
+    fn ask_classic(&mut self, number: u64, question: Question, within: Duration) {
+        let caller = match (&question, self.coordinator) {
+            (Question::Join(_) | Question::Sync(_), Some(broker)) => {
+                let cluster = &self.cluster;
+                Some(self.waiting_caller.get_or_insert_with(|| cluster.dedicated_caller(broker)).clone())
+            }
+            _ => self.caller.clone(),
+        };
+        let longer = self.rebalance_timeout + within;
+        self.running.spawn(async move {
+            let outcome = match question {
+                Question::Join(request) => ask(caller, request, longer).await.map(Answer::Join),
+                Question::Sync(request) => ask(caller, request, longer).await.map(Answer::Sync),
+                Question::Heartbeat(request) => ask(caller, request, within).await.map(Answer::Heartbeat),
+                Question::Leave(request) => ask(caller, request, within).await.map(Answer::Leave),
+            };
+            Done::Classic { number, outcome }
+        });
     }
 }
 

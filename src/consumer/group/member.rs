@@ -1,16 +1,18 @@
 //! One consumer's side of its group: when the coordinator is looked for, how a revoke and the end go step by step, and
 //! what an answer changes.
 //!
-//! It joins the machines [`Membership`], [`Owned`], [`CommittedOffsets`] and [`Committing`], and says what is to be
+//! It joins the machines [`Participation`], [`Owned`], [`CommittedOffsets`] and [`Committing`], and says what is to be
 //! done as [`Work`]. Invariants: nothing is asked of the coordinator before it was found, and it is looked for whenever
 //! there is none; of partitions that were revoked or lost nothing is committed; closing commits what is finished, then
 //! leaves, and is over by its deadline whatever was reached.
 
 use super::{
+    classic::{Answer, ClassicConfig, ClassicMembership},
     committed::CommittedOffsets,
     committing::{CommitAnswer, Committing, WaiterId},
-    membership::{Action, Membership, MembershipConfig},
+    membership::{Membership, MembershipConfig},
     owned::{Owned, RevokeStep},
+    participation::{Action, Participation},
     request::{Identity, Setback},
     session_timeout::{self, SessionTimeout},
     work::{Done, Work},
@@ -18,7 +20,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     cluster::Topology,
-    consumer::{config::ConsumerConfig, error::ConsumeError, shared::Shared},
+    consumer::{config::ConsumerConfig, error::ConsumeError, protocol::GroupProtocol, shared::Shared},
     error::{ConnectionError, ErrorCode, RequestError},
     wire::{ApiKey, api::consumer_group_heartbeat::ConsumerGroupHeartbeatResponse},
 };
@@ -34,7 +36,11 @@ pub(crate) struct Member {
     shared: Arc<Shared>,
     group: Arc<str>,
     /// `None`: the caller assigned the partitions itself and only commits to the group.
-    membership: Option<Membership>,
+    membership: Option<Participation>,
+    /// Whether the classic protocol is to be spoken where the broker does not know the other.
+    may_fall_back: bool,
+    config: Arc<ConsumerConfig>,
+    seed: u64,
     owned: Owned,
     committed: CommittedOffsets,
     committing: Committing,
@@ -55,17 +61,26 @@ impl Member {
     /// Under a member id that the random `seed` decides.
     pub(crate) fn new(shared: Arc<Shared>, group: Arc<str>, seed: u64) -> Self {
         let config = shared.with(|core| core.config.clone());
-        let membership =
-            config.is_member().then(|| Membership::new(membership_config(&group, &config), seed));
-        let reads_timeout = membership.is_some() && config.session_timeout.is_none();
+        let is_classic = config.group_protocol == GroupProtocol::Classic;
+        let membership = config.is_member().then(|| {
+            if is_classic {
+                Participation::Classic(ClassicMembership::new(classic_config(&group, &config), seed))
+            } else {
+                Participation::Consumer(Membership::new(membership_config(&group, &config), seed))
+            }
+        });
+        let reads_timeout = membership.is_some() && !is_classic && config.session_timeout.is_none();
         Self {
             membership,
+            may_fall_back: config.group_protocol == GroupProtocol::Auto,
             owned: Owned::new(shared.clone(), &config),
             committed: CommittedOffsets::new(shared.clone(), group.clone(), seed),
             committing: Committing::new(shared.clone(), group.clone(), &config, seed),
             session_timeout: SessionTimeout::new(group.clone(), reads_timeout),
             shared,
             group,
+            config,
+            seed,
             has_coordinator: false,
             is_finding: false,
             find_at: None,
@@ -93,7 +108,7 @@ impl Member {
         if self.is_closing {
             self.close_step(now);
         }
-        while let Some(action) = self.membership.as_mut().and_then(|membership| membership.poll_action(now)) {
+        while let Some(action) = self.membership.as_mut().and_then(|it| it.poll_action(topology, now)) {
             self.perform(action, now);
         }
         if let Some(membership) = &self.membership {
@@ -105,11 +120,11 @@ impl Member {
         }
         let has_revoked = self.revoke_step(now);
         if !self.is_closing
-            && let Some((asked, request)) = self.committed.poll_request(self.identity(), now)
+            && let Some((asked, request)) = self.committed.poll_request(self.reader(), now)
         {
             self.work.push_back(Work::FetchOffsets { asked, request });
         }
-        if let Some((entries, request)) = self.committing.poll_request(self.identity(), now) {
+        if let Some((entries, request)) = self.committing.poll_request(self.committer(), now) {
             self.work.push_back(Work::Commit { entries, request });
         }
         self.committing.expire(now);
@@ -130,7 +145,7 @@ impl Member {
     /// When to `advance` although nothing happened. What is due already waits for something else.
     pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let times = [
-            self.membership.as_ref().and_then(Membership::poll_timeout),
+            self.membership.as_ref().and_then(Participation::poll_timeout),
             self.owned.poll_timeout(now),
             self.committed.poll_timeout(now),
             self.committing.poll_timeout(now),
@@ -153,7 +168,7 @@ impl Member {
 
     /// Whether a change of the metadata may help.
     pub(crate) fn wants_topics(&self) -> bool {
-        self.owned.has_unresolved()
+        self.owned.has_unresolved() || self.membership.as_ref().is_some_and(Participation::wants_topics)
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -180,13 +195,16 @@ impl Member {
         match done {
             Done::FindCoordinator(outcome) => self.handle_found(outcome, now),
             Done::ReadSessionTimeout(outcome) => {
-                let is_joined = self.membership.as_ref().is_some_and(Membership::is_joined);
+                let is_joined = self.membership.as_ref().is_some_and(Participation::is_joined);
                 let timeout = self.session_timeout.handle_answer(outcome.ok(), is_joined, now);
-                if let (Some(membership), Some(timeout)) = (&mut self.membership, timeout) {
+                if let (Some(Participation::Consumer(membership)), Some(timeout)) =
+                    (&mut self.membership, timeout)
+                {
                     membership.set_session_timeout(timeout);
                 }
             }
             Done::Heartbeat { number, outcome } => self.handle_heartbeat(number, outcome, now),
+            Done::Classic { number, outcome } => self.handle_classic(number, outcome, now),
             Done::FetchOffsets { asked, outcome } => {
                 let is_member = self.membership.is_some();
                 let setback = self.committed.handle_answer(&asked, outcome, is_member, now);
@@ -230,7 +248,7 @@ impl Member {
         outcome: Result<ConsumerGroupHeartbeatResponse, RequestError>,
         now: Instant,
     ) {
-        let Some(membership) = &mut self.membership else { return };
+        let Some(Participation::Consumer(membership)) = &mut self.membership else { return };
         match outcome {
             Ok(answer) => {
                 let is_good = answer.error.is_ok();
@@ -242,11 +260,53 @@ impl Member {
             Err(error) => {
                 tracing::debug!(%error, group = %self.group, "a heartbeat has no answer");
                 membership.handle_no_answer(number, now);
+                let lacks_api = matches!(
+                    &error,
+                    RequestError::Connection { source: ConnectionError::Version { .. }, .. }
+                );
+                let falls_back = lacks_api && self.fall_back();
+                if !error.is_retriable() && !falls_back {
+                    self.refuse(error);
+                }
+            }
+        }
+    }
+
+    fn handle_classic(&mut self, number: u64, outcome: Result<Answer, RequestError>, now: Instant) {
+        let Some(Participation::Classic(membership)) = &mut self.membership else { return };
+        match outcome {
+            Ok(answer) => {
+                let is_good = answer.confirms();
+                membership.handle_answer(number, answer, now);
+                if is_good {
+                    self.committing.handle_heartbeat();
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, group = %self.group, "a question to the group's coordinator has no answer");
+                membership.handle_no_answer(number, now);
                 if !error.is_retriable() {
                     self.refuse(error);
                 }
             }
         }
+    }
+
+    /// The broker does not know KIP-848: goes on by the classic protocol, if that may be.
+    fn fall_back(&mut self) -> bool {
+        if !std::mem::take(&mut self.may_fall_back) {
+            return false;
+        }
+        tracing::info!(group = %self.group, "the brokers have no KIP-848 groups; the classic protocol is spoken");
+        self.owned.lose_all();
+        self.committing.lose();
+        self.session_timeout = SessionTimeout::new(self.group.clone(), false);
+        let mut membership = ClassicMembership::new(classic_config(&self.group, &self.config), self.seed);
+        if self.has_coordinator {
+            membership.handle_coordinator();
+        }
+        self.membership = Some(Participation::Classic(membership));
+        true
     }
 
     fn handle_setback(&mut self, setback: Option<Setback>, now: Instant) {
@@ -281,24 +341,31 @@ impl Member {
         self.shared.with(|core| core.fail(ConsumeError::Group { group, source }));
     }
 
-    /// Under which name the coordinator can be asked, `None` while it cannot.
-    fn identity(&self) -> Option<Identity> {
+    /// Under which name commits are made, `None` while none can be.
+    fn committer(&self) -> Option<Identity> {
         match &self.membership {
             _ if !self.has_coordinator => None,
             None => Some(Identity::outside()),
             Some(membership) if membership.is_joined() => {
-                Some(Identity { member_id: membership.member_id().to_owned(), epoch: membership.epoch() })
+                Some(membership.committer(self.config.group_instance_id.as_deref()))
             }
             Some(_) => None,
         }
     }
 
+    /// Under which name the coordinator can be asked for committed offsets, `None` while it cannot.
+    fn reader(&self) -> Option<Identity> {
+        match &self.membership {
+            _ if !self.has_coordinator => None,
+            None => Some(Identity::outside()),
+            Some(membership) => membership.is_joined().then(|| membership.reader()),
+        }
+    }
+
     fn perform(&mut self, action: Action, now: Instant) {
         match action {
-            Action::Heartbeat { number, request } if self.has_coordinator => {
-                self.work.push_back(Work::Heartbeat { number, request });
-            }
-            Action::Heartbeat { number, .. } => {
+            Action::Ask { work, .. } if self.has_coordinator => self.work.push_back(work),
+            Action::Ask { number, .. } => {
                 if let Some(membership) = &mut self.membership {
                     membership.handle_no_answer(number, now);
                 }
@@ -309,10 +376,14 @@ impl Member {
                 self.owned.lose(&partitions);
                 self.committing.lose();
             }
+            Action::LearnTopics(names) => self.work.push_back(Work::LearnTopics(names)),
             Action::FindCoordinator => self.lose_coordinator(),
-            Action::Fail { code, message } => {
-                let api = ApiKey::ConsumerGroupHeartbeat.name();
-                self.refuse(RequestError::Broker { api, code, message });
+            Action::Fail { api, code, message } => {
+                let lacks_848 =
+                    api == ApiKey::ConsumerGroupHeartbeat && code == ErrorCode::UNSUPPORTED_VERSION;
+                if !(lacks_848 && self.fall_back()) {
+                    self.refuse(RequestError::Broker { api: api.name(), code, message });
+                }
             }
         }
     }
@@ -337,7 +408,7 @@ impl Member {
         self.end_by.get_or_insert(now + 2 * COMMIT_TIME);
         let has_work = self.committing.has_dirty() || self.committing.is_in_flight();
         // A coordinator that is being looked for may be found in time.
-        let can_commit = self.membership.as_ref().is_none_or(Membership::is_joined);
+        let can_commit = self.membership.as_ref().is_none_or(Participation::is_joined);
         if now < close_by && has_work && can_commit {
             self.committing.request();
             return;
@@ -351,10 +422,25 @@ impl Member {
 fn membership_config(group: &Arc<str>, config: &ConsumerConfig) -> MembershipConfig {
     MembershipConfig {
         group: group.clone(),
+        instance_id: config.group_instance_id.clone(),
         topics: config.topics.clone(),
         rack: config.rack.clone(),
         rebalance_timeout: config.rebalance_timeout,
         session_timeout: config.session_timeout.unwrap_or(session_timeout::DEFAULT),
+    }
+}
+
+fn classic_config(group: &Arc<str>, config: &ConsumerConfig) -> ClassicConfig {
+    let session_timeout = config.session_timeout.unwrap_or(session_timeout::DEFAULT);
+    ClassicConfig {
+        group: group.clone(),
+        instance_id: config.group_instance_id.clone(),
+        topics: config.topics.clone(),
+        rack: config.rack.clone(),
+        assignors: config.assignors.clone(),
+        rebalance_timeout: config.rebalance_timeout,
+        session_timeout,
+        heartbeat_interval: config.heartbeat_interval.min(session_timeout / 3),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Group membership and committed offsets.
 
+pub(crate) mod classic;
 pub(crate) mod commits;
 pub(crate) mod committed;
 pub(crate) mod committing;
@@ -10,6 +11,7 @@ pub(crate) mod member;
 pub(crate) mod membership;
 pub(crate) mod offsets;
 pub(crate) mod owned;
+pub(crate) mod participation;
 pub(crate) mod request;
 pub(crate) mod session_timeout;
 #[cfg(test)]

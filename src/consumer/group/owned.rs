@@ -1,10 +1,9 @@
 //! What a member owns, as the consumer's state knows it, and the partitions that are on their way out.
 //!
-//! The group names partitions by topic id; they are taken up once the topic's name is known here. Invariants: a
+//! The group names partitions by topic id, or by name; they are taken up once both are known here. Invariants: a
 //! partition is either unresolved, owned or being revoked; a revoke ends once nothing of it can be acked or committed
 //! any more, and at the latest when its time is over. Absent: when to tell the group, which is `membership`'s.
 
-use super::membership::OwnedPartition;
 use crate::{
     cluster::Topology,
     consumer::{
@@ -19,6 +18,16 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use uuid::Uuid;
+
+/// A partition as the group's protocol names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Held {
+    /// KIP-848.
+    ById(Uuid, i32),
+    /// The classic protocol.
+    ByName(TopicPartition),
+}
 
 /// Where a revoke stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +58,9 @@ pub(crate) struct Owned {
     /// How long the last commit of revoked partitions is tried.
     revoke_time: Duration,
     /// What the member owns, as far as the topic ids are known here.
-    resolved: BTreeMap<OwnedPartition, AssignmentId>,
+    resolved: BTreeMap<Held, AssignmentId>,
     /// What the member owns of topics whose names are not known here yet.
-    unresolved: BTreeSet<OwnedPartition>,
+    unresolved: BTreeSet<Held>,
     revocation: Option<Revocation>,
 }
 
@@ -68,7 +77,7 @@ impl Owned {
     }
 
     /// The member owns these from now on.
-    pub(crate) fn assign(&mut self, partitions: BTreeSet<OwnedPartition>) {
+    pub(crate) fn assign(&mut self, partitions: BTreeSet<Held>) {
         self.unresolved.extend(partitions);
     }
 
@@ -80,21 +89,28 @@ impl Owned {
     /// Takes up what the member owns of topics that are known by name.
     pub(crate) fn resolve(&mut self, topology: &Topology) {
         let mut found = Vec::new();
-        self.unresolved.retain(|&(id, partition)| {
-            let Some(topic) = topology.topic_by_id(id) else { return true };
+        self.unresolved.retain(|held| {
+            let (topic, partition) = match held {
+                Held::ById(id, partition) => (topology.topic_by_id(*id), *partition),
+                Held::ByName(name) => {
+                    let known = topology.topic(&name.topic).filter(|topic| !topic.id.is_nil());
+                    (known, name.partition)
+                }
+            };
+            let Some(topic) = topic else { return true };
             let name = TopicPartition { topic: topic.name.clone(), partition };
-            found.push(((id, partition), name));
+            found.push((held.clone(), (name, topic.id, Phase::Committed)));
             false
         });
         if !found.is_empty() {
-            let partitions = found.iter().map(|(key, name)| (name.clone(), key.0, Phase::Committed));
+            let (held, partitions): (Vec<_>, Vec<_>) = found.into_iter().unzip();
             let ids = self.shared.with(|core| core.assign(partitions));
-            self.resolved.extend(found.into_iter().map(|(key, _)| key).zip(ids));
+            self.resolved.extend(held.into_iter().zip(ids));
         }
     }
 
     /// Ends the delivery of these; `poll_revoke` says what follows.
-    pub(crate) fn revoke(&mut self, partitions: &BTreeSet<OwnedPartition>, now: Instant) {
+    pub(crate) fn revoke(&mut self, partitions: &BTreeSet<Held>, now: Instant) {
         let ids = self.take_out(partitions);
         self.shared.with(|core| core.revoke(&ids));
         let acks_until = now + self.revoke_grace;
@@ -103,10 +119,16 @@ impl Owned {
     }
 
     /// Ends the delivery of these, and of what was being revoked, without a commit.
-    pub(crate) fn lose(&mut self, partitions: &BTreeSet<OwnedPartition>) {
+    pub(crate) fn lose(&mut self, partitions: &BTreeSet<Held>) {
         let mut ids = self.take_out(partitions);
         ids.extend(self.revocation.take().into_iter().flat_map(|revocation| revocation.ids));
         self.shared.with(|core| core.lose(&ids));
+    }
+
+    /// As `lose`, of everything.
+    pub(crate) fn lose_all(&mut self) {
+        let all = self.resolved.keys().cloned().chain(std::mem::take(&mut self.unresolved)).collect();
+        self.lose(&all);
     }
 
     /// How the revoke goes on; it has ended once this says `Revoked`. A commit that is under way may hold its
@@ -136,7 +158,7 @@ impl Owned {
         [revocation.acks_until, revocation.until].into_iter().filter(|&at| at > now).min()
     }
 
-    fn take_out(&mut self, partitions: &BTreeSet<OwnedPartition>) -> Vec<AssignmentId> {
+    fn take_out(&mut self, partitions: &BTreeSet<Held>) -> Vec<AssignmentId> {
         let mut ids = Vec::new();
         for partition in partitions {
             self.unresolved.remove(partition);

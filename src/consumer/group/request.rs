@@ -13,12 +13,14 @@ use std::collections::BTreeMap;
 pub(crate) struct Identity {
     pub(crate) member_id: String,
     pub(crate) epoch: i32,
+    /// Of a static member.
+    pub(crate) instance_id: Option<String>,
 }
 
 impl Identity {
     /// A consumer that commits to the group and is no member of it.
     pub(crate) fn outside() -> Self {
-        Self { member_id: String::new(), epoch: NO_EPOCH }
+        Self { member_id: String::new(), epoch: NO_EPOCH, instance_id: None }
     }
 }
 

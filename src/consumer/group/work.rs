@@ -1,6 +1,9 @@
 //! What a member asks of its task, and what came of it.
 
-use super::committed::Asked;
+use super::{
+    classic::{Answer, Question},
+    committed::Asked,
+};
 use crate::{
     consumer::core::CommitEntry,
     error::RequestError,
@@ -11,6 +14,7 @@ use crate::{
         offset_fetch::{OffsetFetchRequest, OffsetFetchResponse},
     },
 };
+use std::sync::Arc;
 
 /// What only a task can do; to be begun in the order in which it is given.
 #[derive(Debug)]
@@ -23,12 +27,18 @@ pub(crate) enum Work {
     Disconnect,
     /// Topics are not known by name.
     RefreshMetadata,
+    /// Topics that other members read are to be in the metadata.
+    LearnTopics(Vec<Arc<str>>),
     /// Ask any broker.
     ReadSessionTimeout(DescribeConfigsRequest),
     /// Ask the coordinator, as for what follows.
     Heartbeat {
         number: u64,
         request: ConsumerGroupHeartbeatRequest,
+    },
+    Classic {
+        number: u64,
+        question: Question,
     },
     FetchOffsets {
         asked: Asked,
@@ -46,6 +56,7 @@ pub(crate) enum Done {
     FindCoordinator(Result<i32, RequestError>),
     ReadSessionTimeout(Result<DescribeConfigsResponse, RequestError>),
     Heartbeat { number: u64, outcome: Result<ConsumerGroupHeartbeatResponse, RequestError> },
+    Classic { number: u64, outcome: Result<Answer, RequestError> },
     FetchOffsets { asked: Asked, outcome: Result<OffsetFetchResponse, RequestError> },
     Commit { entries: Vec<CommitEntry>, outcome: Result<OffsetCommitResponse, RequestError> },
 }

@@ -4,6 +4,7 @@ use super::{BROKER, GROUP, no_answer, shared, topology};
 use crate::{
     cluster::Topology,
     consumer::group::{
+        classic::{Answer, Question},
         member::Member,
         work::{Done, Work},
     },
@@ -12,8 +13,9 @@ use crate::{
         Api,
         api::{
             consumer_group_heartbeat::ConsumerGroupHeartbeatRequest,
-            describe_configs::DescribeConfigsRequest, offset_commit::OffsetCommitRequest,
-            offset_fetch::OffsetFetchRequest,
+            describe_configs::DescribeConfigsRequest, heartbeat::HeartbeatRequest,
+            join_group::JoinGroupRequest, leave_group::LeaveGroupRequest, offset_commit::OffsetCommitRequest,
+            offset_fetch::OffsetFetchRequest, sync_group::SyncGroupRequest,
         },
         reader::Reader,
     },
@@ -75,7 +77,7 @@ impl Group {
             given += 1;
             match work {
                 Work::FindCoordinator => self.done(Done::FindCoordinator(Ok(BROKER))),
-                Work::Connect(_) | Work::Disconnect | Work::RefreshMetadata => {}
+                Work::Connect(_) | Work::Disconnect | Work::RefreshMetadata | Work::LearnTopics(_) => {}
                 asked => self.asked.push_back(asked),
             }
         }
@@ -97,6 +99,15 @@ impl Group {
             Some(Work::Heartbeat { number, request }) => {
                 let outcome = read(&request, version, body);
                 self.done(Done::Heartbeat { number, outcome });
+            }
+            Some(Work::Classic { number, question }) => {
+                let outcome = match question {
+                    Question::Join(request) => read(&request, version, body).map(Answer::Join),
+                    Question::Sync(request) => read(&request, version, body).map(Answer::Sync),
+                    Question::Heartbeat(request) => read(&request, version, body).map(Answer::Heartbeat),
+                    Question::Leave(request) => read(&request, version, body).map(Answer::Leave),
+                };
+                self.done(Done::Classic { number, outcome });
             }
             Some(Work::FetchOffsets { asked, request }) => {
                 let outcome = read(&request, version, body);
@@ -122,7 +133,15 @@ fn key_of(work: &Work) -> i16 {
         Work::Heartbeat { .. } => ConsumerGroupHeartbeatRequest::KEY,
         Work::FetchOffsets { .. } => OffsetFetchRequest::KEY,
         Work::Commit { .. } => OffsetCommitRequest::KEY,
-        Work::FindCoordinator | Work::Connect(_) | Work::Disconnect | Work::RefreshMetadata => return -1,
+        Work::Classic { question: Question::Join(_), .. } => JoinGroupRequest::KEY,
+        Work::Classic { question: Question::Sync(_), .. } => SyncGroupRequest::KEY,
+        Work::Classic { question: Question::Heartbeat(_), .. } => HeartbeatRequest::KEY,
+        Work::Classic { question: Question::Leave(_), .. } => LeaveGroupRequest::KEY,
+        Work::FindCoordinator
+        | Work::Connect(_)
+        | Work::Disconnect
+        | Work::RefreshMetadata
+        | Work::LearnTopics(_) => return -1,
     };
     key as i16
 }

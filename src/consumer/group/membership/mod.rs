@@ -24,6 +24,8 @@ pub(crate) type OwnedPartition = (Uuid, i32);
 #[derive(Debug, Clone)]
 pub(crate) struct MembershipConfig {
     pub(crate) group: Arc<str>,
+    /// Of a static member (KIP-345).
+    pub(crate) instance_id: Option<Arc<str>>,
     pub(crate) topics: Vec<Arc<str>>,
     pub(crate) rack: Option<Arc<str>>,
     pub(crate) rebalance_timeout: Duration,
@@ -91,6 +93,10 @@ pub(crate) struct Membership {
     good_since: Option<Instant>,
     /// The broker may not know what it was told before: tell everything.
     tell_all: bool,
+    /// A heartbeat that joins was not answered, so that the group may know the member.
+    is_join_lost: bool,
+    /// Since when the group says that another member has this one's instance id.
+    unreleased_since: Option<Instant>,
     backoff: Backoff,
     ids: SplitMix,
     /// Things to do before anything else.
@@ -116,6 +122,8 @@ impl Membership {
             last_number: 0,
             good_since: None,
             tell_all: true,
+            is_join_lost: false,
+            unreleased_since: None,
             backoff: Backoff::new(RETRY_MIN, RETRY_MAX, seed),
             ids,
             todo: Vec::new(),
@@ -192,8 +200,8 @@ impl Membership {
         let request = ConsumerGroupHeartbeatRequest {
             group_id: self.config.group.to_string(),
             member_id: self.member_id.clone(),
-            member_epoch: if leaves { LEAVE_EPOCH } else { self.epoch },
-            instance_id: None,
+            member_epoch: if leaves { self.leave_epoch() } else { self.epoch },
+            instance_id: self.config.instance_id.as_deref().map(str::to_owned),
             rack_id: self.config.rack.as_ref().filter(|_| tells_all && !leaves).map(|rack| rack.to_string()),
             rebalance_timeout_ms: if tells_all && !leaves {
                 i32::try_from(self.config.rebalance_timeout.as_millis()).unwrap_or(i32::MAX)
@@ -254,6 +262,8 @@ impl Membership {
             self.member_id = id;
         }
         self.good_since = Some(sent_at);
+        self.is_join_lost = false;
+        self.unreleased_since = None;
         self.epoch = answer.member_epoch;
         if let Ok(interval_ms @ 1..) = u64::try_from(answer.heartbeat_interval_ms) {
             self.heartbeat_interval = Duration::from_millis(interval_ms);
@@ -279,6 +289,7 @@ impl Membership {
             return;
         }
         self.tell_all = true;
+        self.is_join_lost |= self.state == State::Unjoined;
         self.retry(now);
         self.lose_coordinator();
     }
@@ -310,12 +321,10 @@ impl Membership {
             ErrorCode::GROUP_ID_NOT_FOUND if self.state != State::Unjoined => self.handle_fenced(now),
             ErrorCode::UNKNOWN_SERVER_ERROR => self.retry(now),
             code if code.is_retriable() => self.retry(now),
-            code => {
-                self.lose();
-                self.state = State::Failed;
-                // Taken from the end: first the loss, then its reason.
-                self.todo.insert(0, Action::Fail { code, message });
+            ErrorCode::UNRELEASED_INSTANCE_ID if self.state == State::Unjoined => {
+                self.handle_unreleased(message, now);
             }
+            code => self.fail(code, message),
         }
     }
 
@@ -408,6 +417,37 @@ impl Membership {
         self.next_heartbeat_at = None;
     }
 
+    fn leave_epoch(&self) -> i32 {
+        if self.config.instance_id.is_some() { LEAVE_FOR_A_WHILE_EPOCH } else { LEAVE_EPOCH }
+    }
+
+    /// The instance id is another member's, which may be gone without a word: the broker frees it when its session
+    /// ends. Or it is this one's, whose join was taken without an answer.
+    fn handle_unreleased(&mut self, message: Option<String>, now: Instant) {
+        if std::mem::take(&mut self.is_join_lost) {
+            self.state = State::Retiring;
+            self.next_heartbeat_at = None;
+            return;
+        }
+        let since = *self.unreleased_since.get_or_insert_with(|| {
+            let (group, instance_id) = (&self.config.group, &self.config.instance_id);
+            tracing::warn!(%group, ?instance_id, "another member has this instance id; waiting for its session to end");
+            now
+        });
+        if now >= since + self.config.session_timeout + UNRELEASED_MARGIN {
+            self.fail(ErrorCode::UNRELEASED_INSTANCE_ID, message);
+        } else {
+            self.retry(now);
+        }
+    }
+
+    fn fail(&mut self, code: ErrorCode, message: Option<String>) {
+        self.lose();
+        self.state = State::Failed;
+        // Taken from the end: first the loss, then its reason.
+        self.todo.insert(0, Action::Fail { code, message });
+    }
+
     fn retry(&mut self, now: Instant) {
         self.next_heartbeat_at = Some(now + self.backoff.next_delay());
     }
@@ -442,6 +482,10 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 const LEAVE_EPOCH: i32 = -1;
+/// A static member's: it keeps its partitions, for when it is back.
+const LEAVE_FOR_A_WHILE_EPOCH: i32 = -2;
+/// How much longer than a session another member of the same instance is waited for.
+const UNRELEASED_MARGIN: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ impl Group {
     fn new() -> Self {
         let config = MembershipConfig {
             group: "g".into(),
+            instance_id: None,
             topics: vec!["t".into()],
             rack: None,
             rebalance_timeout: Duration::from_secs(60),

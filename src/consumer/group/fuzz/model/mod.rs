@@ -176,13 +176,19 @@ impl<'a> Run<'a> {
         while let Some(work) = self.member.poll_work() {
             given += 1;
             self.requests += 1;
+            let is_classic = matches!(work, Work::LearnTopics(_) | Work::Classic { .. });
+            assert!(!is_classic, "the broker knows KIP-848");
             match work {
                 Work::FindCoordinator => {
                     assert!(!self.is_finding, "it is being looked for already");
                     self.is_finding = true;
                 }
-                Work::Connect(_) | Work::Disconnect | Work::RefreshMetadata | Work::ReadSessionTimeout(_) => {
-                }
+                Work::Connect(_)
+                | Work::Disconnect
+                | Work::RefreshMetadata
+                | Work::ReadSessionTimeout(_)
+                | Work::LearnTopics(_)
+                | Work::Classic { .. } => {}
                 Work::Heartbeat { number, request } => self.take_heartbeat(number, request),
                 Work::FetchOffsets { asked, request } => {
                     assert!(request.member_epoch > 0 && request.member_epoch == self.epoch);

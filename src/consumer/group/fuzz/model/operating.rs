@@ -243,6 +243,6 @@ fn by_topic(partitions: &BTreeSet<OwnedPartition>) -> Vec<(uuid::Uuid, Vec<i32>)
 /// unknown error, group not found, unsupported assignor, timed out.
 const HEARTBEAT_CODES: [i16; 13] = [14, 15, 16, 25, 110, 25, 110, 30, 42, -1, 69, 112, 7];
 /// Codes by which a commit is refused for good.
-const REFUSED: [i16; 2] = [27, 29];
+const REFUSED: [i16; 1] = [29];
 /// No code: the answer does not come.
 const LOST: i16 = 1000;
