@@ -15,7 +15,7 @@ mod reference;
 mod samples;
 
 use bytes::Bytes;
-use craftwire::crafting::{Body, Event, Parsed, ProgressUpdate, SessionEvent, encode, parse};
+use craftwire::crafting::{Body, Event, Parsed, ProgressUpdate, SessionEvent, decode, encode, parse};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use reference::{Cancel, Complete, Envelope, Fail, Pause, Progress, Resume, Start};
 use serde::{Serialize, de::DeserializeOwned};
@@ -73,6 +73,9 @@ fn kind<B: Body, D: Serialize + DeserializeOwned>(criterion: &mut Criterion, nam
             Parsed::Event(event) => event,
             other => unreachable!("{other:?}"),
         });
+    });
+    group.bench_function(BenchmarkId::new(name, "decode"), |bencher| {
+        bencher.iter(|| decode::<B>(black_box(&json)).expect("the sample is an event").event_id());
     });
     group.bench_function(BenchmarkId::new(name, "serde_json"), |bencher| {
         bencher.iter(|| serde_json::from_slice::<Envelope<D>>(black_box(&json)).expect("it was read before"));

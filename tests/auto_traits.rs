@@ -6,7 +6,7 @@ use craftwire::{
     Compression, ParseCompressionError,
     admin::{Admin, AdminError, BrokerInfo, ConfigValue, NewTopic, PartitionLag, TopicInfo},
     crafting::{
-        Envelope, Event, EventDraft, Malformed, NotAnEvent, Parsed, ProgressUpdate, SessionEvent,
+        Envelope, Event, EventDraft, EventRef, Malformed, NotAnEvent, Parsed, ProgressUpdate, SessionEvent,
         UnknownEvent,
     },
     error::{ConnectionError, DecodeError, EncodeError, ErrorCode, RequestError},
@@ -80,6 +80,8 @@ fn producing_works_across_tasks() {
 #[test]
 fn events_travel_between_threads() {
     is_portable::<Envelope>();
+    is_portable::<EventRef<'static, SessionEvent>>();
+    is_portable::<EventRef<'static, ProgressUpdate>>();
     is_portable::<Event<SessionEvent>>();
     is_portable::<EventDraft<ProgressUpdate>>();
     is_portable::<Malformed>();

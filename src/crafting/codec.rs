@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::{
     envelope::Envelope,
-    event::{Body, Event},
+    event::{Body, Event, EventRef, sealed::ReadData},
+    form::{Borrowed, Form, Owned, ReadForm},
     json::{self, Node, place},
     values::EventType,
     violation::{Path, Rule, Violation},
@@ -152,12 +153,57 @@ pub struct Malformed {
 /// ```
 pub fn parse<B: Body>(json: impl Into<Bytes>) -> Parsed<B> {
     let raw: Bytes = json.into();
-    match read(&raw) {
-        Ok(Read::Event(event)) => Parsed::Event(event),
+    match read::<Owned, B>(&raw) {
+        Ok(Read::Event { envelope, body }) => Parsed::Event(Event::as_read(envelope, body)),
         Ok(Read::Unknown { event_type, envelope, data_session_id }) => {
             Parsed::Unknown(UnknownEvent { event_type, envelope, raw, data_session_id })
         }
         Err(violation) => Parsed::Malformed(Malformed { raw, violation }),
+    }
+}
+
+/// Reads one event of the topic that carries `B`, without a copy: its texts and lists are views of `json`.
+///
+/// Every rule is checked as [`parse`] checks it. Nothing is allocated but texts that have escapes, and for what is no
+/// event.
+///
+/// # Errors
+///
+/// What it is instead, with a copy of its bytes.
+///
+/// ```
+/// use craftwire::crafting::{ProgressUpdate, decode};
+///
+/// let json = br#"{
+///     "event_id": "7d0f7c1e-52c3-4f0a-9d0b-0e6d2f5b9a10",
+///     "event_type": "crafting.progress.update",
+///     "timestamp": "2026-01-15T09:30:00Z",
+///     "version": "1.0.0",
+///     "source": "crafting.network",
+///     "data": {
+///         "session_id": "7d0f7c1e-52c3-4f0a-9d0b-0e6d2f5b9a12", "progress_percent": 42, "status": "active",
+///         "current_step": "forging"
+///     }
+/// }"#;
+/// let event = decode::<ProgressUpdate>(json)?;
+/// assert_eq!(event.body().progress.get(), 42);
+/// assert_eq!(event.body().current_step.as_deref(), Some("forging"));
+/// # Ok::<(), craftwire::crafting::NotAnEvent>(())
+/// ```
+pub fn decode<B: Body>(json: &[u8]) -> Result<EventRef<'_, B>, NotAnEvent> {
+    let raw = || Bytes::copy_from_slice(json);
+    match read::<Borrowed<'_>, B::Ref<'_>>(json) {
+        Ok(Read::Event { envelope, body }) => Ok(EventRef::as_read(envelope, body)),
+        Ok(Read::Unknown { event_type, envelope, data_session_id }) => {
+            let envelope = envelope.into_owned();
+            Err(NotAnEvent::Unknown(Box::new(UnknownEvent {
+                event_type,
+                envelope,
+                raw: raw(),
+                data_session_id,
+            })))
+        }
+        Err(violation) => Err(NotAnEvent::Malformed(Malformed { raw: raw(), violation })),
     }
 }
 
@@ -181,12 +227,12 @@ pub fn encode<B: Body>(event: &Event<B>, out: &mut Vec<u8>) {
     json::append(out, |out| event.parts().write(out));
 }
 
-enum Read<B> {
-    Event(Event<B>),
-    Unknown { event_type: EventType, envelope: Envelope, data_session_id: Option<Uuid> },
+enum Read<F: Form, B> {
+    Event { envelope: Envelope<F>, body: B },
+    Unknown { event_type: EventType, envelope: Envelope<F>, data_session_id: Option<Uuid> },
 }
 
-fn read<B: Body>(raw: &[u8]) -> Result<Read<B>, Violation> {
+fn read<'a, F: ReadForm<'a>, B: ReadData<'a>>(raw: &'a [u8]) -> Result<Read<F, B>, Violation> {
     // The whole text first: JSON's own reader does not look into the strings that it passes over.
     let text = std::str::from_utf8(raw).map_err(|error| {
         let offset = error.valid_up_to();
@@ -207,12 +253,12 @@ fn read<B: Body>(raw: &[u8]) -> Result<Read<B>, Violation> {
         };
         let body = body?;
         match envelope.session_id() {
-            Some(id) if id != body.session_id() => Err(Violation::new(
+            Some(id) if id != body.session() => Err(Violation::new(
                 Path::Field(&Path::Root, "session_id"),
                 Rule::SameSession,
                 &format!("\"{id}\""),
             )),
-            _ => Ok(Read::Event(Event::as_read(envelope, body))),
+            _ => Ok(Read::Event { envelope, body }),
         }
     })
 }
@@ -226,7 +272,13 @@ pub(crate) fn check_event_json(data: &[u8]) {
 
 #[cfg(any(test, feature = "internals"))]
 fn check_as<B: Body>(data: &[u8]) {
-    match parse::<B>(Bytes::copy_from_slice(data)) {
+    let parsed = parse::<B>(Bytes::copy_from_slice(data));
+    assert_eq!(
+        decode::<B>(data).map(EventRef::into_owned),
+        parsed.clone().event(),
+        "what is borrowed is what is owned"
+    );
+    match parsed {
         Parsed::Event(event) => {
             let json = event.to_json();
             assert!(std::str::from_utf8(&json).is_ok(), "JSON is written as UTF-8");

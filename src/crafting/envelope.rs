@@ -3,11 +3,12 @@
 //! Invariant: an [`Envelope`] in an [`Event`](super::Event) names no session or the session of its body; only this
 //! layer sets it.
 
-use std::ops::Deref;
+use std::{borrow::Cow, ops::Deref};
 
 use uuid::Uuid;
 
 use super::{
+    form::{Borrowed, Form, Owned, ReadForm},
     json::{self, Inside, Node, ObjectWriter, Out, ToJson, place},
     names::{PayloadCompression, Priority},
     timestamp::Timestamp,
@@ -29,7 +30,7 @@ use super::{
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Envelope {
+pub struct Envelope<F: Form = Owned> {
     /// Unique; what a reader deduplicates on.
     pub event_id: Uuid,
     /// When it happened.
@@ -37,7 +38,7 @@ pub struct Envelope {
     /// The contract's version it was written to.
     pub version: Version,
     /// Who sent it.
-    pub source: Source,
+    pub source: F::Source,
     /// Ties the events of one request together.
     pub correlation_id: Option<Uuid>,
     /// Private, since it must be the body's.
@@ -47,9 +48,9 @@ pub struct Envelope {
     /// The game instance.
     pub game_id: Option<Uuid>,
     /// Distributed tracing.
-    pub trace_id: Option<String>,
+    pub trace_id: Option<F::Text>,
     /// Free words, ten at most.
-    pub tags: Tags,
+    pub tags: F::Tags,
     /// Hints for whoever handles it.
     pub metadata: Option<Metadata>,
 }
@@ -70,11 +71,6 @@ impl Envelope {
             tags: Tags::NONE,
             metadata: None,
         }
-    }
-
-    /// The session it names; an event may leave it to its `data`.
-    pub const fn session_id(&self) -> Option<Uuid> {
-        self.session_id
     }
 
     /// Sets `correlation_id`.
@@ -123,30 +119,6 @@ impl Envelope {
         self.session_id = id;
     }
 
-    /// Reads the whole envelope; type and data come beside it, `data` unread.
-    pub(crate) fn read<'a, T>(
-        root: Node<'a, '_>,
-        finish: impl FnOnce(Self, EventType, Node<'a, '_>) -> Result<T, Violation>,
-    ) -> Result<T, Violation> {
-        let mut inside = Inside::EMPTY;
-        let (fields, inside) = json::object_with_inside(root, &FIELDS, place!(FIELDS, "data"), &mut inside)?;
-        let envelope = Self {
-            event_id: fields.required(place!(FIELDS, "event_id"), json::uuid)?,
-            timestamp: fields.required(place!(FIELDS, "timestamp"), json::parsed)?,
-            version: fields.required(place!(FIELDS, "version"), json::parsed)?,
-            source: fields.required(place!(FIELDS, "source"), json::parsed)?,
-            correlation_id: fields.optional(place!(FIELDS, "correlation_id"), json::uuid)?,
-            session_id: fields.optional(place!(FIELDS, "session_id"), json::uuid)?,
-            player_id: fields.optional(place!(FIELDS, "player_id"), json::uuid)?,
-            game_id: fields.optional(place!(FIELDS, "game_id"), json::uuid)?,
-            trace_id: fields.optional(place!(FIELDS, "trace_id"), json::string)?,
-            tags: fields.optional(place!(FIELDS, "tags"), Tags::read)?.unwrap_or_default(),
-            metadata: fields.optional(place!(FIELDS, "metadata"), Metadata::read)?,
-        };
-        let event_type = fields.required(place!(FIELDS, "event_type"), json::parsed)?;
-        fields.required_inside(place!(FIELDS, "data"), inside, |data| finish(envelope, event_type, data))
-    }
-
     pub(crate) fn parts(&self) -> EnvelopeParts<'_> {
         EnvelopeParts {
             event_id: self.event_id,
@@ -161,6 +133,58 @@ impl Envelope {
             tags: &self.tags,
             metadata: self.metadata.as_ref(),
         }
+    }
+}
+
+impl<F: Form> Envelope<F> {
+    /// The session it names; an event may leave it to its `data`.
+    pub const fn session_id(&self) -> Option<Uuid> {
+        self.session_id
+    }
+}
+
+impl Envelope<Borrowed<'_>> {
+    /// The same as a value of its own.
+    pub(crate) fn into_owned(self) -> Envelope {
+        Envelope {
+            event_id: self.event_id,
+            timestamp: self.timestamp,
+            version: self.version,
+            source: Source::as_checked(&self.source),
+            correlation_id: self.correlation_id,
+            session_id: self.session_id,
+            player_id: self.player_id,
+            game_id: self.game_id,
+            trace_id: self.trace_id.map(Cow::into_owned),
+            tags: Tags(self.tags.iter().map(Cow::into_owned).collect()),
+            metadata: self.metadata,
+        }
+    }
+}
+
+impl<'a, F: ReadForm<'a>> Envelope<F> {
+    /// Reads the whole envelope; type and data come beside it, `data` unread.
+    pub(crate) fn read<T>(
+        root: Node<'a, '_>,
+        finish: impl FnOnce(Self, EventType, Node<'a, '_>) -> Result<T, Violation>,
+    ) -> Result<T, Violation> {
+        let mut inside = Inside::EMPTY;
+        let (fields, inside) = json::object_with_inside(root, &FIELDS, place!(FIELDS, "data"), &mut inside)?;
+        let envelope = Self {
+            event_id: fields.required(place!(FIELDS, "event_id"), json::uuid)?,
+            timestamp: fields.required(place!(FIELDS, "timestamp"), json::parsed)?,
+            version: fields.required(place!(FIELDS, "version"), json::parsed)?,
+            source: fields.required(place!(FIELDS, "source"), F::source)?,
+            correlation_id: fields.optional(place!(FIELDS, "correlation_id"), json::uuid)?,
+            session_id: fields.optional(place!(FIELDS, "session_id"), json::uuid)?,
+            player_id: fields.optional(place!(FIELDS, "player_id"), json::uuid)?,
+            game_id: fields.optional(place!(FIELDS, "game_id"), json::uuid)?,
+            trace_id: fields.optional(place!(FIELDS, "trace_id"), F::text)?,
+            tags: fields.optional(place!(FIELDS, "tags"), F::tags)?.unwrap_or_else(F::no_tags),
+            metadata: fields.optional(place!(FIELDS, "metadata"), Metadata::read)?,
+        };
+        let event_type = fields.required(place!(FIELDS, "event_type"), json::parsed)?;
+        fields.required_inside(place!(FIELDS, "data"), inside, |data| finish(envelope, event_type, data))
     }
 }
 
@@ -256,7 +280,7 @@ impl Tags {
         Ok(Self(tags))
     }
 
-    fn read(node: Node<'_, '_>) -> Result<Self, Violation> {
+    pub(super) fn read(node: Node<'_, '_>) -> Result<Self, Violation> {
         json::bounded_list(node, (0, Self::MAX), json::string).map(Self)
     }
 }

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::{
     codec,
     envelope::{Envelope, EnvelopeParts, Metadata, Tags},
+    form::Borrowed,
     json::Out,
     timestamp::Timestamp,
     topic::Topic,
@@ -16,6 +17,9 @@ use super::{
 /// It is implemented by [`SessionEvent`](super::SessionEvent) and [`ProgressUpdate`](super::ProgressUpdate), and by
 /// nothing else.
 pub trait Body: sealed::Data + Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static {
+    /// The same, borrowed from the JSON it was read from; see [`decode`](super::decode).
+    type Ref<'a>: sealed::DataRef<'a, Owned = Self> + Clone + std::fmt::Debug + PartialEq + Send + Sync;
+
     /// The topic that carries it.
     const TOPIC: Topic;
 
@@ -27,17 +31,31 @@ pub trait Body: sealed::Data + Clone + std::fmt::Debug + PartialEq + Send + Sync
 }
 
 pub(crate) mod sealed {
+    use uuid::Uuid;
+
     use crate::crafting::{
         json::{Node, ObjectWriter},
         values::EventType,
         violation::Violation,
     };
 
-    /// How a body is read and written; out of reach, so that the contract has no other bodies.
-    pub trait Data: Sized {
+    /// How a body is read.
+    pub trait ReadData<'a>: Sized {
         /// `None`: no body of this kind has that type.
-        fn read(event_type: &EventType, data: Node<'_, '_>) -> Option<Result<Self, Violation>>;
+        fn read(event_type: &EventType, data: Node<'a, '_>) -> Option<Result<Self, Violation>>;
 
+        fn session(&self) -> Uuid;
+    }
+
+    /// How a borrowed one becomes an owned one.
+    pub trait DataRef<'a>: ReadData<'a> {
+        type Owned;
+
+        fn into_owned(self) -> Self::Owned;
+    }
+
+    /// How it is written; out of reach, so that the contract has no other bodies.
+    pub trait Data: for<'a> ReadData<'a> {
         fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o>;
     }
 }
@@ -118,6 +136,44 @@ impl<B: Body> Event<B> {
         let mut json = Vec::new();
         self.encode(&mut json);
         json
+    }
+}
+
+/// An event that borrows from the JSON it was read from; see [`decode`](super::decode).
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventRef<'a, B: Body> {
+    envelope: Envelope<Borrowed<'a>>,
+    body: B::Ref<'a>,
+}
+
+impl<'a, B: Body> EventRef<'a, B> {
+    pub(crate) const fn as_read(envelope: Envelope<Borrowed<'a>>, body: B::Ref<'a>) -> Self {
+        Self { envelope, body }
+    }
+
+    /// What is around the body.
+    pub const fn envelope(&self) -> &Envelope<Borrowed<'a>> {
+        &self.envelope
+    }
+
+    /// What happened.
+    pub const fn body(&self) -> &B::Ref<'a> {
+        &self.body
+    }
+
+    /// What a reader deduplicates on.
+    pub const fn event_id(&self) -> Uuid {
+        self.envelope.event_id
+    }
+
+    /// The session it is about.
+    pub fn session_id(&self) -> Uuid {
+        sealed::ReadData::session(&self.body)
+    }
+
+    /// The event as a value of its own, to keep longer than its JSON.
+    pub fn into_owned(self) -> Event<B> {
+        Event::as_read(self.envelope.into_owned(), sealed::DataRef::into_owned(self.body))
     }
 }
 

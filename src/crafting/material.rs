@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{
     json::{self, Node, Out, ToJson, place},
+    list::List,
     names::MaterialQuality,
     values::Quantity,
     violation::{InvalidValue, Rule, Violation},
@@ -94,6 +95,11 @@ impl Materials {
     /// The list itself.
     pub fn into_vec(self) -> Vec<Material> {
         self.0
+    }
+
+    /// Materials whose number was checked.
+    pub(crate) fn as_checked(materials: List<'_, Material>) -> Self {
+        Self(materials.iter().collect())
     }
 
     pub(crate) fn read(node: Node<'_, '_>) -> Result<Self, Violation> {

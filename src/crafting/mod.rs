@@ -9,8 +9,10 @@ mod codec;
 mod envelope;
 mod event;
 mod event_ids;
+mod form;
 mod handle;
 mod json;
+mod list;
 mod material;
 mod names;
 mod progress;
@@ -27,16 +29,19 @@ mod violation;
 
 #[cfg(feature = "internals")]
 pub(crate) use codec::check_event_json;
-pub use codec::{Malformed, NotAnEvent, Parsed, UnknownEvent, encode, parse};
+pub use codec::{Malformed, NotAnEvent, Parsed, UnknownEvent, decode, encode, parse};
 pub use envelope::{Envelope, Metadata, Tags};
-pub use event::{Body, Event, EventDraft};
+pub use event::{Body, Event, EventDraft, EventRef};
+pub use form::{Borrowed, Form, Owned};
+pub use list::{Items, List};
 pub use material::{Location, Material, Materials};
 pub use names::{
     CancelReason, FailureReason, MaterialQuality, PauseReason, PayloadCompression, Priority, Quality,
 };
-pub use progress::{ProgressUpdate, Status, Step};
+pub use progress::{ProgressUpdate, Status, StatusRef, Step};
 pub use session::{
-    SessionCancel, SessionComplete, SessionEvent, SessionFail, SessionPause, SessionResume, SessionStart,
+    SessionCancel, SessionComplete, SessionEvent, SessionEventRef, SessionFail, SessionPause, SessionResume,
+    SessionStart,
 };
 pub use timestamp::Timestamp;
 pub use topic::{CONSUMERS_MAX, Group, LAG_ALERT_EVENTS, Topic};

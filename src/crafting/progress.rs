@@ -2,10 +2,13 @@
 //!
 //! Invariant: a reason of failure exists only inside [`Status::Failed`].
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
 use super::{
     event::{Body, sealed},
+    form::{Borrowed, Form, Owned, ReadForm},
     json::{self, Node, ObjectWriter, Out, ToJson, place},
     names::Named,
     topic::Topic,
@@ -27,7 +30,7 @@ use super::{
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct ProgressUpdate {
+pub struct ProgressUpdate<F: Form = Owned> {
     /// The session.
     pub session_id: Uuid,
     /// Who is watching it.
@@ -35,17 +38,17 @@ pub struct ProgressUpdate {
     /// How far the whole is (`progress_percent`).
     pub progress: Percent,
     /// What it is doing, and why it failed if it did.
-    pub status: Status,
+    pub status: F::Status,
     /// How long it has been going.
     pub elapsed: Option<Seconds>,
     /// How long it still takes.
     pub remaining: Option<Seconds>,
     /// The name of the step it is at.
-    pub current_step: Option<String>,
+    pub current_step: Option<F::Text>,
     /// How far that step is.
     pub step_progress: Option<Percent>,
     /// All its steps.
-    pub steps: Option<Vec<Step>>,
+    pub steps: Option<F::Steps>,
     /// How good the result would be now.
     pub current_quality: Option<QualityScore>,
     /// How good it should become.
@@ -122,6 +125,8 @@ impl ProgressUpdate {
 }
 
 impl Body for ProgressUpdate {
+    type Ref<'a> = ProgressUpdate<Borrowed<'a>>;
+
     const TOPIC: Topic = Topic::Progress;
 
     fn event_type(&self) -> EventType {
@@ -134,10 +139,6 @@ impl Body for ProgressUpdate {
 }
 
 impl sealed::Data for ProgressUpdate {
-    fn read(event_type: &EventType, data: Node<'_, '_>) -> Option<Result<Self, Violation>> {
-        (event_type.as_str() == "crafting.progress.update").then(|| read(data))
-    }
-
     fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o> {
         fields
             .field("session_id", &self.session_id)
@@ -155,7 +156,37 @@ impl sealed::Data for ProgressUpdate {
     }
 }
 
-fn read(data: Node<'_, '_>) -> Result<ProgressUpdate, Violation> {
+impl<'a, F: ReadForm<'a>> sealed::ReadData<'a> for ProgressUpdate<F> {
+    fn read(event_type: &EventType, data: Node<'a, '_>) -> Option<Result<Self, Violation>> {
+        (event_type.as_str() == "crafting.progress.update").then(|| read(data))
+    }
+
+    fn session(&self) -> Uuid {
+        self.session_id
+    }
+}
+
+impl<'a> sealed::DataRef<'a> for ProgressUpdate<Borrowed<'a>> {
+    type Owned = ProgressUpdate;
+
+    fn into_owned(self) -> ProgressUpdate {
+        ProgressUpdate {
+            session_id: self.session_id,
+            player_id: self.player_id,
+            progress: self.progress,
+            status: self.status.into_owned(),
+            elapsed: self.elapsed,
+            remaining: self.remaining,
+            current_step: self.current_step.map(Cow::into_owned),
+            step_progress: self.step_progress,
+            steps: self.steps.map(|steps| steps.iter().map(Step::into_owned).collect()),
+            current_quality: self.current_quality,
+            target_quality: self.target_quality,
+        }
+    }
+}
+
+fn read<'a, F: ReadForm<'a>>(data: Node<'a, '_>) -> Result<ProgressUpdate<F>, Violation> {
     const FIELDS: [&str; 12] = [
         "session_id",
         "player_id",
@@ -173,25 +204,19 @@ fn read(data: Node<'_, '_>) -> Result<ProgressUpdate, Violation> {
     let fields = json::object(data, &FIELDS)?;
     let status = fields.required(place!(FIELDS, "status"), json::one_of::<StatusName>)?;
     let failure_reason = fields.optional(place!(FIELDS, "failure_reason"), |node| match status {
-        StatusName::Failed => json::string(node),
+        StatusName::Failed => F::text(node),
         _ => Err(node.breaks(Rule::OnlyWhenFailed)),
     })?;
     Ok(ProgressUpdate {
         session_id: fields.required(place!(FIELDS, "session_id"), json::uuid)?,
         player_id: fields.optional(place!(FIELDS, "player_id"), json::uuid)?,
         progress: fields.required(place!(FIELDS, "progress_percent"), json::integer)?,
-        status: match status {
-            StatusName::Active => Status::Active,
-            StatusName::Paused => Status::Paused,
-            StatusName::Interrupted => Status::Interrupted,
-            StatusName::Completed => Status::Completed,
-            StatusName::Failed => Status::Failed { reason: failure_reason },
-        },
+        status: F::status(status, failure_reason),
         elapsed: fields.optional(place!(FIELDS, "elapsed_seconds"), json::integer)?,
         remaining: fields.optional(place!(FIELDS, "remaining_seconds"), json::integer)?,
-        current_step: fields.optional(place!(FIELDS, "current_step"), json::string)?,
+        current_step: fields.optional(place!(FIELDS, "current_step"), F::text)?,
         step_progress: fields.optional(place!(FIELDS, "step_progress"), json::integer)?,
-        steps: fields.optional(place!(FIELDS, "steps"), |node| json::list(node, Step::read))?,
+        steps: fields.optional(place!(FIELDS, "steps"), F::steps)?,
         current_quality: fields.optional(place!(FIELDS, "current_quality"), json::integer)?,
         target_quality: fields.optional(place!(FIELDS, "target_quality"), json::integer)?,
     })
@@ -241,6 +266,47 @@ impl Status {
     }
 }
 
+/// A [`Status`] that borrows from the JSON it was read from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum StatusRef<'a> {
+    /// Crafting.
+    Active,
+    /// Standing still, to go on.
+    Paused,
+    /// Standing still, and it may not go on.
+    Interrupted,
+    /// Ended with a result.
+    Completed,
+    /// Ended without one.
+    Failed {
+        /// Why (`failure_reason`), in the sender's words.
+        reason: Option<Cow<'a, str>>,
+    },
+}
+
+impl StatusRef<'_> {
+    /// The name in JSON.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Interrupted => "interrupted",
+            Self::Completed => "completed",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    fn into_owned(self) -> Status {
+        match self {
+            Self::Active => Status::Active,
+            Self::Paused => Status::Paused,
+            Self::Interrupted => Status::Interrupted,
+            Self::Completed => Status::Completed,
+            Self::Failed { reason } => Status::Failed { reason: reason.map(Cow::into_owned) },
+        }
+    }
+}
+
 impl ToJson for Status {
     fn write<'o>(&self, out: Out<'o>) -> Out<'o> {
         out.plain(self.as_str())
@@ -250,17 +316,17 @@ impl ToJson for Status {
 /// One step of a recipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Step {
+pub struct Step<F: Form = Owned> {
     /// Which.
-    pub step_id: String,
+    pub step_id: F::Text,
     /// What the player reads.
-    pub step_name: String,
+    pub step_name: F::Text,
     /// Whether it is done.
     pub completed: bool,
     /// How far it is.
     pub progress: Percent,
     /// A word on it.
-    pub status_message: Option<String>,
+    pub status_message: Option<F::Text>,
 }
 
 impl Step {
@@ -288,16 +354,30 @@ impl Step {
         self.status_message = Some(message.into());
         self
     }
+}
 
-    fn read(node: Node<'_, '_>) -> Result<Self, Violation> {
+impl Step<Borrowed<'_>> {
+    fn into_owned(self) -> Step {
+        Step {
+            step_id: self.step_id.into_owned(),
+            step_name: self.step_name.into_owned(),
+            completed: self.completed,
+            progress: self.progress,
+            status_message: self.status_message.map(Cow::into_owned),
+        }
+    }
+}
+
+impl<'a, F: ReadForm<'a>> Step<F> {
+    pub(super) fn read(node: Node<'a, '_>) -> Result<Self, Violation> {
         const FIELDS: [&str; 5] = ["step_id", "step_name", "completed", "progress", "status_message"];
         let fields = json::object(node, &FIELDS)?;
         Ok(Self {
-            step_id: fields.required(place!(FIELDS, "step_id"), json::string)?,
-            step_name: fields.required(place!(FIELDS, "step_name"), json::string)?,
+            step_id: fields.required(place!(FIELDS, "step_id"), F::text)?,
+            step_name: fields.required(place!(FIELDS, "step_name"), F::text)?,
             completed: fields.required(place!(FIELDS, "completed"), json::boolean)?,
             progress: fields.required(place!(FIELDS, "progress"), json::integer)?,
-            status_message: fields.optional(place!(FIELDS, "status_message"), json::string)?,
+            status_message: fields.optional(place!(FIELDS, "status_message"), F::text)?,
         })
     }
 }
@@ -316,8 +396,8 @@ impl ToJson for Step {
 }
 
 /// A status without what comes with it, as its field has it.
-#[derive(Clone, Copy)]
-enum StatusName {
+#[derive(Debug, Clone, Copy)]
+pub enum StatusName {
     Active,
     Paused,
     Interrupted,

@@ -1,9 +1,12 @@
 //! The six events of a crafting session's life, on `game.crafting.events`.
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
 use super::{
     event::{Body, EventDraft, sealed},
+    form::{Borrowed, Form, Owned, ReadForm},
     json::{self, Node, ObjectWriter, place},
     material::{Location, Material, Materials},
     names::{CancelReason, FailureReason, PauseReason, Quality},
@@ -41,6 +44,8 @@ pub enum SessionEvent {
 }
 
 impl Body for SessionEvent {
+    type Ref<'a> = SessionEventRef<'a>;
+
     const TOPIC: Topic = Topic::Events;
 
     fn event_type(&self) -> EventType {
@@ -55,30 +60,11 @@ impl Body for SessionEvent {
     }
 
     fn session_id(&self) -> Uuid {
-        match self {
-            Self::Start(start) => start.session_id,
-            Self::Complete(complete) => complete.session_id,
-            Self::Fail(fail) => fail.session_id,
-            Self::Cancel(cancel) => cancel.session_id,
-            Self::Pause(pause) => pause.session_id,
-            Self::Resume(resume) => resume.session_id,
-        }
+        sealed::ReadData::session(self)
     }
 }
 
 impl sealed::Data for SessionEvent {
-    fn read(event_type: &EventType, data: Node<'_, '_>) -> Option<Result<Self, Violation>> {
-        Some(match event_type.as_str() {
-            "crafting.session.start" => SessionStart::read(data).map(Self::Start),
-            "crafting.session.complete" => SessionComplete::read(data).map(Self::Complete),
-            "crafting.session.fail" => SessionFail::read(data).map(Self::Fail),
-            "crafting.session.cancel" => SessionCancel::read(data).map(Self::Cancel),
-            "crafting.session.pause" => SessionPause::read(data).map(Self::Pause),
-            "crafting.session.resume" => SessionResume::read(data).map(Self::Resume),
-            _ => return None,
-        })
-    }
-
     fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o> {
         match self {
             Self::Start(start) => start.write(fields),
@@ -90,6 +76,86 @@ impl sealed::Data for SessionEvent {
         }
     }
 }
+
+/// A [`SessionEvent`] that borrows from the JSON it was read from.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum SessionEventRef<'a> {
+    /// `crafting.session.start`
+    Start(SessionStart<Borrowed<'a>>),
+    /// `crafting.session.complete`
+    Complete(SessionComplete<Borrowed<'a>>),
+    /// `crafting.session.fail`
+    Fail(SessionFail),
+    /// `crafting.session.cancel`
+    Cancel(SessionCancel),
+    /// `crafting.session.pause`
+    Pause(SessionPause),
+    /// `crafting.session.resume`
+    Resume(SessionResume),
+}
+
+impl<'a> sealed::DataRef<'a> for SessionEventRef<'a> {
+    type Owned = SessionEvent;
+
+    fn into_owned(self) -> SessionEvent {
+        match self {
+            Self::Start(start) => SessionEvent::Start(SessionStart {
+                session_id: start.session_id,
+                recipe_id: start.recipe_id,
+                player_id: start.player_id,
+                materials: start.materials.map(Materials::as_checked),
+                estimated_duration: start.estimated_duration,
+                workstation_id: start.workstation_id,
+                location: start.location,
+                zone_id: start.zone_id.map(Cow::into_owned),
+            }),
+            Self::Complete(complete) => SessionEvent::Complete(SessionComplete {
+                session_id: complete.session_id,
+                result_item_id: complete.result_item_id,
+                duration: complete.duration,
+                quality: complete.quality,
+                experience_gained: complete.experience_gained,
+                materials_used: complete.materials_used.map(|materials| materials.iter().collect()),
+            }),
+            Self::Fail(fail) => SessionEvent::Fail(fail),
+            Self::Cancel(cancel) => SessionEvent::Cancel(cancel),
+            Self::Pause(pause) => SessionEvent::Pause(pause),
+            Self::Resume(resume) => SessionEvent::Resume(resume),
+        }
+    }
+}
+
+macro_rules! read_by_type {
+    ($($event:ty),*) => {$(
+        impl<'a> sealed::ReadData<'a> for $event {
+            fn read(event_type: &EventType, data: Node<'a, '_>) -> Option<Result<Self, Violation>> {
+                Some(match event_type.as_str() {
+                    "crafting.session.start" => SessionStart::read(data).map(Self::Start),
+                    "crafting.session.complete" => SessionComplete::read(data).map(Self::Complete),
+                    "crafting.session.fail" => SessionFail::read(data).map(Self::Fail),
+                    "crafting.session.cancel" => SessionCancel::read(data).map(Self::Cancel),
+                    "crafting.session.pause" => SessionPause::read(data).map(Self::Pause),
+                    "crafting.session.resume" => SessionResume::read(data).map(Self::Resume),
+                    _ => return None,
+                })
+            }
+
+            fn session(&self) -> Uuid {
+                match self {
+                    Self::Start(start) => start.session_id,
+                    Self::Complete(complete) => complete.session_id,
+                    Self::Fail(fail) => fail.session_id,
+                    Self::Cancel(cancel) => cancel.session_id,
+                    Self::Pause(pause) => pause.session_id,
+                    Self::Resume(resume) => resume.session_id,
+                }
+            }
+        }
+    )*};
+}
+
+read_by_type! { SessionEvent, SessionEventRef<'a> }
 
 macro_rules! variants {
     ($($body:ident => $variant:ident),*) => {$(
@@ -129,7 +195,7 @@ variants! {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct SessionStart {
+pub struct SessionStart<F: Form = Owned> {
     /// The session.
     pub session_id: Uuid,
     /// What is being made.
@@ -137,7 +203,7 @@ pub struct SessionStart {
     /// Who makes it.
     pub player_id: Uuid,
     /// What goes into it.
-    pub materials: Option<Materials>,
+    pub materials: Option<F::Materials>,
     /// How long it should take.
     pub estimated_duration: Option<EstimatedDuration>,
     /// Where it is made.
@@ -145,7 +211,7 @@ pub struct SessionStart {
     /// Where in the world.
     pub location: Option<Location>,
     /// In which zone.
-    pub zone_id: Option<String>,
+    pub zone_id: Option<F::Text>,
 }
 
 impl SessionStart {
@@ -198,7 +264,21 @@ impl SessionStart {
         self
     }
 
-    fn read(data: Node<'_, '_>) -> Result<Self, Violation> {
+    fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o> {
+        fields
+            .field("session_id", &self.session_id)
+            .field("recipe_id", &self.recipe_id)
+            .field("player_id", &self.player_id)
+            .optional("materials", self.materials.as_deref())
+            .optional("estimated_duration_seconds", self.estimated_duration.as_ref())
+            .optional("workstation_id", self.workstation_id.as_ref())
+            .optional("location", self.location.as_ref())
+            .optional("zone_id", self.zone_id.as_ref())
+    }
+}
+
+impl<'a, F: ReadForm<'a>> SessionStart<F> {
+    fn read(data: Node<'a, '_>) -> Result<Self, Violation> {
         const FIELDS: [&str; 8] = [
             "session_id",
             "recipe_id",
@@ -214,32 +294,20 @@ impl SessionStart {
             session_id: fields.required(place!(FIELDS, "session_id"), json::uuid)?,
             recipe_id: fields.required(place!(FIELDS, "recipe_id"), json::uuid)?,
             player_id: fields.required(place!(FIELDS, "player_id"), json::uuid)?,
-            materials: fields.optional(place!(FIELDS, "materials"), Materials::read)?,
+            materials: fields.optional(place!(FIELDS, "materials"), F::materials)?,
             estimated_duration: fields
                 .optional(place!(FIELDS, "estimated_duration_seconds"), json::integer)?,
             workstation_id: fields.optional(place!(FIELDS, "workstation_id"), json::uuid)?,
             location: fields.optional(place!(FIELDS, "location"), Location::read)?,
-            zone_id: fields.optional(place!(FIELDS, "zone_id"), json::string)?,
+            zone_id: fields.optional(place!(FIELDS, "zone_id"), F::text)?,
         })
-    }
-
-    fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o> {
-        fields
-            .field("session_id", &self.session_id)
-            .field("recipe_id", &self.recipe_id)
-            .field("player_id", &self.player_id)
-            .optional("materials", self.materials.as_deref())
-            .optional("estimated_duration_seconds", self.estimated_duration.as_ref())
-            .optional("workstation_id", self.workstation_id.as_ref())
-            .optional("location", self.location.as_ref())
-            .optional("zone_id", self.zone_id.as_ref())
     }
 }
 
 /// A session ended with a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct SessionComplete {
+pub struct SessionComplete<F: Form = Owned> {
     /// The session.
     pub session_id: Uuid,
     /// What was made.
@@ -251,7 +319,7 @@ pub struct SessionComplete {
     /// What the player learned.
     pub experience_gained: Option<u64>,
     /// What went into it.
-    pub materials_used: Option<Vec<Material>>,
+    pub materials_used: Option<F::MaterialList>,
 }
 
 impl SessionComplete {
@@ -288,7 +356,19 @@ impl SessionComplete {
         self
     }
 
-    fn read(data: Node<'_, '_>) -> Result<Self, Violation> {
+    fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o> {
+        fields
+            .field("session_id", &self.session_id)
+            .field("result_item_id", &self.result_item_id)
+            .field("duration_seconds", &self.duration)
+            .optional("quality", self.quality.as_ref())
+            .optional("experience_gained", self.experience_gained.as_ref())
+            .optional("materials_used", self.materials_used.as_ref())
+    }
+}
+
+impl<'a, F: ReadForm<'a>> SessionComplete<F> {
+    fn read(data: Node<'a, '_>) -> Result<Self, Violation> {
         const FIELDS: [&str; 6] = [
             "session_id",
             "result_item_id",
@@ -304,19 +384,8 @@ impl SessionComplete {
             duration: fields.required(place!(FIELDS, "duration_seconds"), json::integer)?,
             quality: fields.optional(place!(FIELDS, "quality"), json::one_of)?,
             experience_gained: fields.optional(place!(FIELDS, "experience_gained"), json::integer)?,
-            materials_used: fields
-                .optional(place!(FIELDS, "materials_used"), |node| json::list(node, Material::read))?,
+            materials_used: fields.optional(place!(FIELDS, "materials_used"), F::material_list)?,
         })
-    }
-
-    fn write<'o>(&self, fields: ObjectWriter<'o>) -> ObjectWriter<'o> {
-        fields
-            .field("session_id", &self.session_id)
-            .field("result_item_id", &self.result_item_id)
-            .field("duration_seconds", &self.duration)
-            .optional("quality", self.quality.as_ref())
-            .optional("experience_gained", self.experience_gained.as_ref())
-            .optional("materials_used", self.materials_used.as_ref())
     }
 }
 

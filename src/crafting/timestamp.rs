@@ -182,7 +182,10 @@ fn read(text: &[u8]) -> Option<Timestamp> {
     if second > 60 {
         return None;
     }
-    let utc = local.checked_sub(SignedDuration::from_mins(offset_minutes(rest)?)).ok()?;
+    let utc = match offset_minutes(rest)? {
+        0 => local,
+        minutes => local.checked_sub(SignedDuration::from_mins(minutes)).ok()?,
+    };
     if is_leap_second && (utc.hour(), utc.minute()) != (23, 59) {
         return None;
     }

@@ -227,6 +227,18 @@ impl FromStr for EventType {
 pub struct Source(Arc<str>);
 
 impl Source {
+    pub(crate) fn check(text: &str) -> Result<(), InvalidValue> {
+        match is_dotted_words(text, 2) {
+            true => Ok(()),
+            false => Err(InvalidValue::new(Rule::Source, text)),
+        }
+    }
+
+    /// A name that was checked.
+    pub(crate) fn as_checked(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The whole name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -237,10 +249,7 @@ impl FromStr for Source {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        match is_dotted_words(text, 2) {
-            true => Ok(Self(text.into())),
-            false => Err(InvalidValue::new(Rule::Source, text)),
-        }
+        Self::check(text).map(|()| Self::as_checked(text))
     }
 }
 

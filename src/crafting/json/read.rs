@@ -33,7 +33,11 @@ impl<'a> Node<'a, 'a> {
     }
 }
 
-impl Node<'_, '_> {
+impl<'a> Node<'a, '_> {
+    pub(crate) const fn raw(self) -> &'a str {
+        self.raw
+    }
+
     /// That this value breaks that rule.
     pub(crate) fn breaks(self, rule: Rule) -> Violation {
         Violation::new(self.path, rule, self.raw)
@@ -259,48 +263,62 @@ impl<'a, const N: usize> Found<'a, N> {
 /// Reads every item of an array.
 pub(crate) fn list<'a, T>(
     node: Node<'a, '_>,
-    mut read: impl FnMut(Node<'a, '_>) -> Result<T, Violation>,
+    read: impl FnMut(Node<'a, '_>) -> Result<T, Violation>,
 ) -> Result<Vec<T>, Violation> {
-    let mut items = Vec::new();
-    each(node, |item| read(item).map(|item| items.push(item)))?;
-    Ok(items)
-}
-
-/// Reads every item of an array, and keeps none; returns how many there are.
-fn each<'a>(
-    node: Node<'a, '_>,
-    mut read: impl FnMut(Node<'a, '_>) -> Result<(), Violation>,
-) -> Result<usize, Violation> {
-    let mut scanner = Scanner::new(node.raw);
-    let mut count = 0;
-    let is_array = loop {
-        if count == 0 && scanner.open(b'[').is_none() {
-            break None;
-        }
-        match scanner.has_item(count == 0, b']') {
-            Some(true) => {}
-            Some(false) => break Some(()),
-            None => break None,
-        }
-        let Some(raw) = scanner.value() else { break None };
-        // The text is JSON to its end: it was passed over as a whole before.
-        read(Node { raw, path: Path::Item(&node.path, count), inside: None })?;
-        count += 1;
-    };
-    is_array.map(|()| count).ok_or_else(|| not_read(node, Rule::Array))
+    bounded_list(node, (0, usize::MAX), read)
 }
 
 /// Reads an array of a bounded number of items.
 pub(crate) fn bounded_list<'a, T>(
     node: Node<'a, '_>,
-    (min, max): (usize, usize),
-    read: impl FnMut(Node<'a, '_>) -> Result<T, Violation>,
+    bounds: (usize, usize),
+    mut read: impl FnMut(Node<'a, '_>) -> Result<T, Violation>,
 ) -> Result<Vec<T>, Violation> {
-    let items = list(node, read)?;
-    if !(min..=max).contains(&items.len()) {
-        return Err(Violation::new(node.path, Rule::Items { min, max }, &format!("{} items", items.len())));
-    }
+    let mut items = Vec::new();
+    bounded_count(node, bounds, |item| read(item).map(|item| items.push(item)))?;
     Ok(items)
+}
+
+/// Reads every item of an array, and keeps none; returns how many there are.
+pub(crate) fn bounded_count<'a>(
+    node: Node<'a, '_>,
+    (min, max): (usize, usize),
+    mut read: impl FnMut(Node<'a, '_>) -> Result<(), Violation>,
+) -> Result<usize, Violation> {
+    let mut array = Array::new(node.raw);
+    let mut count = 0;
+    // The text is JSON to its end, since it was passed over before: it is an array if it begins as one.
+    while let Some(raw) = array.next().ok_or_else(|| not_read(node, Rule::Array))? {
+        read(Node { raw, path: Path::Item(&node.path, count), inside: None })?;
+        count += 1;
+    }
+    if !(min..=max).contains(&count) {
+        return Err(Violation::new(node.path, Rule::Items { min, max }, &format!("{count} items")));
+    }
+    Ok(count)
+}
+
+/// The items of an array, as text.
+#[derive(Debug, Clone)]
+pub(crate) struct Array<'a> {
+    rest: Scanner<'a>,
+    is_first: bool,
+}
+
+impl<'a> Array<'a> {
+    pub(crate) const fn new(raw: &'a str) -> Self {
+        Self { rest: Scanner::new(raw), is_first: true }
+    }
+
+    /// The next item, if there is one. `None`: this is no array.
+    pub(crate) fn next(&mut self) -> Option<Option<&'a str>> {
+        if self.is_first {
+            self.rest.open(b'[')?;
+        }
+        let has_item = self.rest.has_item(self.is_first, b']')?;
+        self.is_first = false;
+        if has_item { self.rest.value().map(Some) } else { Some(None) }
+    }
 }
 
 pub(crate) fn text<'a>(node: Node<'a, '_>) -> Result<Cow<'a, str>, Violation> {
@@ -314,6 +332,16 @@ pub(crate) fn text<'a>(node: Node<'a, '_>) -> Result<Cow<'a, str>, Violation> {
 
 pub(crate) fn string(node: Node<'_, '_>) -> Result<String, Violation> {
     text(node).map(Cow::into_owned)
+}
+
+/// Reads a string that `check` allows, and keeps it as it is.
+pub(crate) fn checked_text<'a>(
+    node: Node<'a, '_>,
+    check: impl FnOnce(&str) -> Result<(), InvalidValue>,
+) -> Result<Cow<'a, str>, Violation> {
+    let text = text(node)?;
+    check(&text).map_err(|invalid| node.breaks(invalid.rule))?;
+    Ok(text)
 }
 
 /// Reads a string that `T` checks. None of these has a backslash in it, so that one with escapes is refused at first.
