@@ -17,7 +17,7 @@ use std::{
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{advance, timeout},
 };
 
 /// In virtual time, so it costs nothing.
@@ -72,7 +72,7 @@ impl Fixture {
     async fn all_committed(&self) {
         let settled = async {
             while self.committed() != self.written {
-                sleep(Duration::from_millis(50)).await;
+                advance(Duration::from_millis(50)).await;
             }
         };
         let outcome = timeout(PATIENCE, settled).await;
@@ -327,7 +327,7 @@ async fn f38_the_leader_divides_partitions_that_are_added_and_topics_of_others()
     let other = fixture.member().topics(["u"]).build().await.unwrap();
     let settled = async {
         while other.assignment().len() != 4 {
-            sleep(Duration::from_millis(50)).await;
+            advance(Duration::from_millis(50)).await;
         }
     };
     timeout(PATIENCE, settled).await.expect("both of u, and of t as many as make it even");
@@ -423,7 +423,7 @@ async fn a_static_member_that_is_back_in_time_has_its_partitions_and_nobody_noti
         fixture.all_committed().await;
         first.taken();
         second.close().await;
-        sleep(Duration::from_secs(5)).await;
+        advance(Duration::from_secs(5)).await;
         let mut second = Member::start(builder.group_instance_id("two").build().await.unwrap(), &seen);
         assert_eq!(second.owns(3).await, others, "{protocol:?}");
         assert_eq!(first.owns(3).await, ones);
@@ -469,7 +469,7 @@ async fn of_two_members_with_one_instance_id_one_is_refused() {
     assert!(first.assignment().is_empty());
     let all = (0..PARTITIONS).map(|index| TopicPartition::new("t", index)).collect::<Vec<_>>();
     while second.assignment() != all {
-        sleep(Duration::from_millis(50)).await;
+        advance(Duration::from_millis(50)).await;
     }
 }
 
@@ -488,10 +488,10 @@ async fn an_instance_id_that_is_not_released_is_waited_for_and_then_refused() {
     assert_eq!(first.assignment().len(), 6);
 
     let third = builder.build().await.unwrap();
-    sleep(Duration::from_secs(10)).await;
+    advance(Duration::from_secs(10)).await;
     first.close().await.unwrap();
     while third.assignment().len() != 6 {
-        sleep(Duration::from_millis(50)).await;
+        advance(Duration::from_millis(50)).await;
     }
 }
 
@@ -503,7 +503,7 @@ async fn a_static_join_whose_answer_was_lost_does_not_keep_its_own_instance_out(
     let start = tokio::time::Instant::now();
     let consumer = builder.build().await.unwrap();
     while consumer.assignment().len() != 6 {
-        sleep(Duration::from_millis(50)).await;
+        advance(Duration::from_millis(50)).await;
     }
     assert_eq!(lost.hits(), 1);
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
