@@ -178,7 +178,9 @@ impl ConsumerBuilder {
         self
     }
 
-    /// The rack this consumer is in, for the group's assignor.
+    /// The rack this consumer is in, as brokers call theirs (`broker.rack`): for the group's assignor, and to read from a
+    /// replica in the same rack where the brokers' `replica.selector.class` offers one (KIP-392). Default: none, and
+    /// partitions are read from their leaders.
     pub fn rack(mut self, rack: impl Into<Arc<str>>) -> Self {
         self.config.rack = Some(rack.into());
         self

@@ -105,7 +105,7 @@ impl FetchLane {
             session_epoch: session.session_epoch,
             topics: session.topics,
             forgotten: session.forgotten,
-            rack_id: String::new(),
+            rack_id: config.rack.as_deref().unwrap_or_default().to_owned(),
         };
         Some((request, max_wait))
     }
@@ -180,11 +180,11 @@ impl Lane for FetchLane {
         Ok(())
     }
 
-    fn handle_disconnected(&mut self, _cause: &ConnectionError, _now: Instant) {
+    fn handle_disconnected(&mut self, _cause: &ConnectionError, now: Instant) {
         self.version = None;
         self.in_flight = None;
         self.session.handle_lost();
-        self.shared.with(super::core::Core::handle_disconnected);
+        self.shared.with(|core| core.handle_disconnected(self.broker, now));
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -251,6 +251,7 @@ fn take_in(told: &Wanted, answer: FetchPartitionResponse) -> Fetched {
         requested,
         high_watermark: answer.high_watermark,
         last_stable_offset: answer.last_stable_offset,
+        preferred_read_replica: answer.preferred_read_replica,
         outcome,
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct PartitionState {
     pub(crate) topic_id: Uuid,
     pub(crate) leader: Option<i32>,
     pub(crate) leader_epoch: i32,
+    /// Another replica that the leader wants it read from (KIP-392), and until when.
+    pub(crate) read_replica: Option<(i32, Instant)>,
     pub(crate) phase: Phase,
     /// The current reading.
     pub(crate) serial: u64,
@@ -77,6 +79,7 @@ impl PartitionState {
             topic_id,
             leader: None,
             leader_epoch: -1,
+            read_replica: None,
             phase,
             serial,
             lineage: serial,
@@ -126,6 +129,11 @@ impl PartitionState {
         self.is_withheld = false;
         self.is_looked_up = false;
         self.clear_failures();
+    }
+
+    /// The broker that it is fetched from.
+    pub(crate) fn source(&self) -> Option<i32> {
+        self.read_replica.map(|(broker, _)| broker).or(self.leader)
     }
 
     /// Whether it can be in a fetch, its share of the buffer and its back-off aside.

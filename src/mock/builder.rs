@@ -149,6 +149,13 @@ impl MockClusterBuilder {
         self
     }
 
+    /// The rack that a broker is in. Readers of a rack are sent to a replica in sync that is there, as by Kafka's
+    /// `RackAwareReplicaSelector` (KIP-392).
+    pub fn rack(mut self, broker: i32, rack: &str) -> Self {
+        self.settings.racks.insert(broker, rack.to_owned());
+        self
+    }
+
     /// After which idle time a partition forgets a producer id. Default: 24 h.
     pub const fn producer_id_expiration(mut self, after: Duration) -> Self {
         self.settings.producer_id_expiration = after;
@@ -248,7 +255,12 @@ impl MockClusterBuilder {
         self.build(brokers, None)
     }
 
-    fn build(self, brokers: BTreeMap<i32, Broker>, tcp: Option<Handle>) -> io::Result<MockCluster> {
+    fn build(self, mut brokers: BTreeMap<i32, Broker>, tcp: Option<Handle>) -> io::Result<MockCluster> {
+        for (id, rack) in &self.settings.racks {
+            if let Some(broker) = brokers.get_mut(id) {
+                broker.rack = Some(rack.clone());
+            }
+        }
         let unix_ms = self.settings.unix_ms.unwrap_or_else(clock::wall_clock_ms);
         let core = Core::new(self.settings, brokers, clock::now(), unix_ms);
         let mock = MockCluster::new(Shared::new(core, tcp));

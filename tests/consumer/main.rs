@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // the helpers of tests are tests too
 #![allow(clippy::disallowed_methods, reason = "virtual time is read where it is made")]
 
+#[cfg(feature = "mock")]
+mod answers;
 mod assigned;
 #[cfg(feature = "mock")]
 mod classic;
@@ -15,6 +17,8 @@ mod killers;
 mod killers_of_brokers;
 #[cfg(feature = "mock")]
 mod logs;
+#[cfg(feature = "mock")]
+mod racks;
 #[cfg(feature = "mock")]
 mod recorder;
 mod replicas;

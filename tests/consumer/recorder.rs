@@ -24,6 +24,7 @@ pub(crate) struct Asked {
     pub(crate) api: Api,
     pub(crate) version: i16,
     pub(crate) connection: u64,
+    pub(crate) broker: i32,
     pub(crate) body: Bytes,
 }
 
@@ -42,6 +43,7 @@ impl Recorder {
                     api: call.api(),
                     version: call.version(),
                     connection: call.connection(),
+                    broker: call.broker(),
                     body: call.body().clone(),
                 });
                 false

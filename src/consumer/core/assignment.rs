@@ -77,7 +77,7 @@ impl Core {
             state.phase = Phase::Revoking;
             state.rewind(serial);
             names.push(state.name.clone());
-            self.wakes.lanes.extend(state.leader);
+            self.wakes.lanes.extend(state.source());
             self.buffer.purge(id);
         }
         names

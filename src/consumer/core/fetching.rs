@@ -9,7 +9,7 @@ use crate::{
         event::ConsumerEvent,
         fetch_session::Wanted,
         metrics::count,
-        positions::{AssignmentId, Phase},
+        positions::{AssignmentId, PartitionState, Phase},
     },
     error::{DecodeError, ErrorCode},
     wire::{
@@ -20,7 +20,11 @@ use crate::{
         record_batch::RawBatch,
     },
 };
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What a lane may fetch from its broker now.
 #[derive(Debug, Default)]
@@ -42,6 +46,8 @@ pub(crate) struct Fetched {
     pub(crate) requested: i64,
     pub(crate) high_watermark: i64,
     pub(crate) last_stable_offset: i64,
+    /// The replica that the leader wants it read from, -1 for the leader itself.
+    pub(crate) preferred_read_replica: i32,
     pub(crate) outcome: Outcome,
 }
 
@@ -82,7 +88,12 @@ impl Core {
         wants.max_bytes = saturating_i32(share.min(self.config.fetch_max_bytes));
         let partition_bytes = self.config.partition_fetch_bytes.min(share);
         for (id, state) in self.partitions.iter_mut() {
-            if state.leader != Some(broker) || !state.is_readable() {
+            if state.read_replica.is_some_and(|(_, until)| until <= now) {
+                // The leader says whether the other replica still is the one to read from.
+                state.read_replica = None;
+                self.wakes.lanes.extend(state.leader);
+            }
+            if state.source() != Some(broker) || !state.is_readable() {
                 continue;
             }
             if let Some(at) = state.retry_at.filter(|&at| at > now) {
@@ -131,7 +142,18 @@ impl Core {
                 continue;
             }
             let id = part.assignment;
+            let replica = part.preferred_read_replica;
             match part.outcome {
+                Outcome::Data { batches, .. }
+                    if replica >= 0
+                        && replica != broker
+                        && state.leader == Some(broker)
+                        && batches.is_empty() =>
+                {
+                    state.read_replica = Some((replica, now + READ_REPLICA_TIME));
+                    self.wakes.lanes.insert(replica);
+                    self.wakes.driver = true;
+                }
                 Outcome::Data { batches, bytes, next_offset, leader_epoch, aborted, corrupt } => {
                     state.high_watermark = part.high_watermark;
                     state.last_stable_offset = part.last_stable_offset;
@@ -162,12 +184,25 @@ impl Core {
                         self.work.hints.push((state.name.clone(), hint, endpoints.clone()));
                         self.wakes.driver = true;
                     }
-                    if state.leader == Some(broker) {
+                    if state.read_replica.is_some_and(|(replica, _)| replica == broker) {
+                        // Also for an offset that is out of its range: only the leader's word counts (librdkafka #4616).
+                        self.leave_replica(id, now);
+                    } else if state.leader == Some(broker) {
                         self.handle_fetch_failed(id, code, now);
                     }
                 }
             }
         }
+    }
+
+    /// Back to the leader, after a pause: it may name the same replica again.
+    fn leave_replica(&mut self, id: AssignmentId, now: Instant) {
+        let Some(state) = self.partitions.get_mut(id) else { return };
+        state.read_replica = None;
+        state.handle_failure(now);
+        self.wakes.lanes.extend(state.leader);
+        self.work.refresh = true;
+        self.wakes.driver = true;
     }
 
     fn handle_fetch_failed(&mut self, id: AssignmentId, code: ErrorCode, now: Instant) {
@@ -195,7 +230,7 @@ impl Core {
     fn handle_diverged(&mut self, id: AssignmentId, leader_epoch: i32, end_offset: i64) {
         let serial = self.partitions.next_serial();
         let Some(state) = self.partitions.get_mut(id) else { return };
-        self.wakes.lanes.extend(state.leader);
+        self.wakes.lanes.extend(state.source());
         if end_offset < 0 {
             // -1 is "no epoch", never an order to go back to the start (franz-go #1331).
             state.fetch_epoch = -1;
@@ -233,13 +268,19 @@ impl Core {
             let partition = state.name.clone();
             self.fail(ConsumeError::CorruptBatch { partition, offset, source });
         } else {
-            self.work.reconnect.extend(state.leader);
+            self.work.reconnect.extend(state.source());
             self.wakes.driver = true;
         }
     }
 
     /// A fetch lane lost its connection: the metadata may be stale.
-    pub(crate) fn handle_disconnected(&mut self) {
+    pub(crate) fn handle_disconnected(&mut self, broker: i32, now: Instant) {
+        let is_read_there = |state: &PartitionState| state.read_replica.is_some_and(|(id, _)| id == broker);
+        let ids: Vec<_> =
+            self.partitions.iter().filter(|(_, state)| is_read_there(state)).map(|(id, _)| id).collect();
+        for id in ids {
+            self.leave_replica(id, now);
+        }
         self.work.refresh = true;
         self.wakes.driver = true;
     }
@@ -248,3 +289,6 @@ impl Core {
 fn saturating_i32(bytes: usize) -> i32 {
     i32::try_from(bytes).unwrap_or(i32::MAX)
 }
+
+/// How long a replica other than the leader is read from before the leader is asked again: as long as metadata is good for.
+const READ_REPLICA_TIME: Duration = Duration::from_secs(300);

@@ -40,14 +40,14 @@ impl Core {
             if let Some(state) = self.partitions.current(chunk.assignment, chunk.serial) {
                 state.buffered_bytes = state.buffered_bytes.saturating_sub(chunk.bytes);
                 if state.is_withheld {
-                    self.wakes.lanes.extend(state.leader);
+                    self.wakes.lanes.extend(state.source());
                 }
                 break chunk;
             }
         };
         if self.is_full && self.buffer.bytes() <= self.config.buffer_bytes / 2 {
             self.is_full = false;
-            self.wakes.lanes.extend(self.partitions.iter().filter_map(|(_, state)| state.leader));
+            self.wakes.lanes.extend(self.partitions.iter().filter_map(|(_, state)| state.source()));
         }
         Some(taken)
     }

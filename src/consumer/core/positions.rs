@@ -61,7 +61,7 @@ impl Core {
         let serial = self.partitions.next_serial();
         let Some(state) = self.partitions.get_mut(id) else { return };
         state.start_at(offset, leader_epoch, committed, serial);
-        self.wakes.lanes.extend(state.leader);
+        self.wakes.lanes.extend(state.source());
         self.buffer.purge(id);
     }
 
@@ -197,6 +197,7 @@ impl Core {
             if (leader, leader_epoch) != (state.leader, state.leader_epoch) && leader.is_some() {
                 state.leader = leader;
                 state.leader_epoch = leader_epoch;
+                state.read_replica = None;
                 // The pause was for the old leader (librdkafka #4970).
                 state.clear_failures();
                 self.wakes.lanes.extend(leader);
@@ -205,7 +206,7 @@ impl Core {
             // A partition that has lost its leader is asked for at the last one known, which answers with an error;
             // that costs less than a gap in which nothing is known.
             is_leaderless |= leader.is_none();
-            leaders.extend(state.leader);
+            leaders.extend([state.leader, state.source()].into_iter().flatten());
         }
         for (id, topic_id) in recreated {
             self.handle_recreated(id, topic_id);
@@ -246,7 +247,7 @@ impl Core {
         let id = self.assigned(name)?;
         if let Some(state) = self.partitions.get_mut(id) {
             state.is_paused = false;
-            self.wakes.lanes.extend(state.leader);
+            self.wakes.lanes.extend(state.source());
             self.wakes.driver = true;
         }
         Ok(())

@@ -37,7 +37,7 @@ impl Core {
         let config = self.config.clone();
         let mut found = Vec::new();
         for (id, state) in self.partitions.iter_mut() {
-            let answered_at = state.leader.and_then(|leader| self.brokers.get(&leader)?.answered_at);
+            let answered_at = state.source().and_then(|broker| self.brokers.get(&broker)?.answered_at);
             // A fetch may be held back for as long as that although all is well.
             let within = config.fetch_max_wait + pause;
             let is_silent = answered_at.is_none_or(|at| now.saturating_duration_since(at) > within);
@@ -92,7 +92,7 @@ impl Core {
         let partitions =
             assigned.filter(|state| state.phase != Phase::Revoking).map(|state| PartitionMetrics {
                 partition: state.name.clone(),
-                broker_id: state.leader,
+                broker_id: state.source(),
                 position: state.has_position().then(|| state.tracker.position()),
                 lag: self.lag_of(state),
                 buffered_bytes: count(state.buffered_bytes),

@@ -7,8 +7,8 @@
 //!
 //! * `isolation_level` 1 ends at the last stable offset, and lists the aborted transactions that overlap what is read.
 //!   Kafka's list reaches up to the next entry of the offset index, here up to the next batch.
-//!
-//! Not there: reading from followers.
+//! * Where brokers have racks, a leader sends readers of another rack to a replica in sync that is in theirs (KIP-392), and
+//!   such a replica serves them. Without racks only leaders do; in Kafka every replica serves whoever comes.
 
 use super::list_offsets::check_leader;
 use super::{frame, text, topic_name};
@@ -34,6 +34,7 @@ pub(crate) struct Pending {
     min_bytes: usize,
     max_bytes: usize,
     is_read_committed: bool,
+    rack: String,
     deadline: Instant,
 }
 
@@ -80,6 +81,7 @@ pub(crate) fn serve(core: &mut Core, context: &Context, mut body: Bytes) -> Answ
         min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
         max_bytes,
         is_read_committed: request.isolation_level == 1,
+        rack: if context.version >= 11 { request.rack_id.to_string() } else { String::new() },
         deadline: context.now + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
     };
     resume(core, context, Box::new(pending))
@@ -136,6 +138,7 @@ struct Read {
     aborted: Vec<AbortedTransaction>,
     diverging: Option<(i32, i64)>,
     leader: Option<(i32, i32)>,
+    preferred_replica: Option<i32>,
     /// Whether the answer must not wait.
     is_urgent: bool,
 }
@@ -151,6 +154,7 @@ impl Read {
             aborted: Vec::new(),
             diverging: None,
             leader: None,
+            preferred_replica: None,
             is_urgent: !is_unknown(code),
         }
     }
@@ -187,7 +191,7 @@ fn evaluate(core: &mut Core, context: &Context, pending: &Pending, is_due: bool)
             high_watermark: read.high_watermark,
             log_start_offset: read.log_start_offset,
             has_records: !read.records.is_empty(),
-            is_special: !read.code.is_ok() || read.diverging.is_some(),
+            is_special: !read.code.is_ok() || read.diverging.is_some() || read.preferred_replica.is_some(),
         };
         (wanted.clone(), seen)
     });
@@ -232,7 +236,10 @@ fn read(
     let Some(partition) = core.topics.partition(&topic, wanted.index) else {
         return Read::failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     };
-    if let Err(code) = check_leader(partition, context.origin.broker, wanted.leader_epoch) {
+    let has_racks = !core.settings.racks.is_empty() && !pending.rack.is_empty();
+    let serves = has_racks && partition.isr.contains(&context.origin.broker);
+    let asked = partition.leader.filter(|_| serves).unwrap_or(context.origin.broker);
+    if let Err(code) = check_leader(partition, asked, wanted.leader_epoch) {
         let hinted = [ErrorCode::NOT_LEADER_OR_FOLLOWER, ErrorCode::FENCED_LEADER_EPOCH].contains(&code);
         let is_told = hinted && context.version >= 16;
         let leader = is_told.then(|| (partition.leader.unwrap_or(-1), partition.leader_epoch));
@@ -260,6 +267,15 @@ fn read(
     }
     if !(log.start_offset()..=log.end_offset()).contains(&wanted.offset) {
         return Read::failed(ErrorCode::OFFSET_OUT_OF_RANGE);
+    }
+    if has_racks && partition.leader == Some(context.origin.broker) {
+        let is_near =
+            |id: &i32| core.brokers.get(id).is_some_and(|one| one.rack.as_ref() == Some(&pending.rack));
+        let up = core.brokers_up();
+        let nearest = partition.isr.iter().copied().find(|id| is_near(id) && up.contains(id));
+        if let Some(replica) = nearest.filter(|_| !is_near(&context.origin.broker)) {
+            return Read { preferred_replica: Some(replica), is_urgent: true, ..found };
+        }
     }
     let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0).min(room);
     let end = if pending.is_read_committed { log.last_stable_offset() } else { log.high_watermark() };
@@ -299,6 +315,9 @@ fn add(
         .with_log_start_offset(read.log_start_offset)
         .with_aborted_transactions(has_aborted.then_some(read.aborted))
         .with_records(Some(read.records));
+    if let Some(replica) = read.preferred_replica {
+        data.preferred_read_replica = BrokerId(replica);
+    }
     if let Some((epoch, end_offset)) = read.diverging {
         data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset);
     }
