@@ -165,7 +165,7 @@ async fn added_partitions_are_read_from_their_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_coordinator_that_moves_or_loads_costs_nothing() {
+async fn f28_a_coordinator_that_moves_or_loads_costs_nothing() {
     let mut fixture = Fixture::new().await;
     fixture.write(10);
     let mut consumer = fixture.member().build().await.unwrap();
@@ -191,7 +191,7 @@ async fn a_coordinator_that_moves_or_loads_costs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_commit_under_a_stale_epoch_is_tried_again_after_the_next_heartbeat() {
+async fn f31_a_commit_under_a_stale_epoch_is_tried_again_after_the_next_heartbeat() {
     let mut fixture = Fixture::new().await;
     fixture.write(5);
     let mut consumer = fixture.member().commit_interval(None).build().await.unwrap();
@@ -255,7 +255,7 @@ async fn silence_of_the_coordinator_ends_delivery_before_the_session_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn committed_offsets_that_are_not_stable_yet_are_waited_for() {
+async fn f32_committed_offsets_that_are_not_stable_yet_are_waited_for() {
     let mut fixture = Fixture::new().await;
     fixture.write(10);
     let mut first = fixture.member().build().await.unwrap();
@@ -312,7 +312,7 @@ async fn a_broker_without_the_protocol_is_a_fatal_error_and_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_is_bounded_whatever_the_coordinator_does() {
+async fn f41_closing_is_bounded_whatever_the_coordinator_does() {
     let mut fixture = Fixture::new().await;
     fixture.write(5);
     let mut consumer = fixture.member().commit_interval(None).build().await.unwrap();
@@ -325,7 +325,7 @@ async fn closing_is_bounded_whatever_the_coordinator_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_a_receive_at_any_time_loses_nothing() {
+async fn f40_dropping_a_receive_at_any_time_loses_nothing() {
     let mut fixture = Fixture::new().await;
     let mut consumer = fixture.member().build().await.unwrap();
     let mut seen = Seen::default();
@@ -372,7 +372,7 @@ impl Worker {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_that_come_and_go_hand_over_without_loss_or_repetition() {
+async fn f29_members_that_come_and_go_hand_over_without_loss_or_repetition() {
     for seed in 0..20_u64 {
         let builder = MockCluster::builder().brokers(3).seed(seed).heartbeat_interval(Duration::from_secs(1));
         let mut fixture = Fixture::with(builder).await;

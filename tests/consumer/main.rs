@@ -7,6 +7,8 @@
 mod answers;
 mod assigned;
 #[cfg(feature = "mock")]
+mod cancel;
+#[cfg(feature = "mock")]
 mod classic;
 #[cfg(feature = "mock")]
 mod faults;
@@ -19,6 +21,8 @@ mod killers_of_brokers;
 mod logs;
 #[cfg(feature = "mock")]
 mod racks;
+#[cfg(feature = "mock")]
+mod rebalances;
 #[cfg(feature = "mock")]
 mod recorder;
 mod replicas;
