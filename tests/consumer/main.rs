@@ -19,6 +19,7 @@ mod killers;
 mod killers_of_brokers;
 #[cfg(feature = "mock")]
 mod logs;
+mod real_classic;
 #[cfg(feature = "mock")]
 mod racks;
 #[cfg(feature = "mock")]
