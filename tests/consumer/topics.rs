@@ -2,7 +2,9 @@
 
 use crate::recorder::{PATIENCE, SECOND, client, next, pass, start, told, write};
 use craftwire::{
-    consumer::{ConsumeError, Consumer, ConsumerBuilder, ConsumerEvent, StartFrom, TopicPartition},
+    consumer::{
+        ConsumeError, Consumer, ConsumerBuilder, ConsumerEvent, GroupProtocol, StartFrom, TopicPartition,
+    },
     mock::{Api, MockCluster},
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -78,11 +80,14 @@ async fn a_topic_that_is_made_again_is_read_from_where_the_policy_says() {
 
 #[tokio::test(start_paused = true)]
 async fn a_group_reads_a_topic_that_is_made_again_from_its_start() {
-    for after in [Duration::ZERO, 3 * SECOND, 120 * SECOND] {
-        let (mock, mut consumer) = recreated(|builder| builder.group("g").topics(["t"]), after).await;
-        read_all(&mut consumer, 0..5).await;
-        (0..2).for_each(|partition| write(&mock, partition, 5..8));
-        read_all(&mut consumer, 5..8).await;
+    for protocol in [GroupProtocol::Consumer, GroupProtocol::Classic] {
+        for after in [Duration::ZERO, 3 * SECOND, 120 * SECOND] {
+            let member = |builder: ConsumerBuilder| builder.group("g").group_protocol(protocol).topics(["t"]);
+            let (mock, mut consumer) = recreated(member, after).await;
+            read_all(&mut consumer, 0..5).await;
+            (0..2).for_each(|partition| write(&mock, partition, 5..8));
+            read_all(&mut consumer, 5..8).await;
+        }
     }
 }
 

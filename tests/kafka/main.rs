@@ -24,4 +24,5 @@ mod ledger;
 mod produce_interop;
 mod provision;
 mod proxy_faults;
+mod racks;
 mod rules;

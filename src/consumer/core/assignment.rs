@@ -45,6 +45,11 @@ impl Core {
         ids
     }
 
+    /// The group names partitions by topic id.
+    pub(crate) fn note_topic_ids(&mut self) {
+        self.names_topics_by_id = true;
+    }
+
     /// Ends the delivery of these partitions; what is finished can still be committed, and acked, until `remove`.
     pub(crate) fn revoke(&mut self, ids: &[AssignmentId]) {
         let names = self.stop(ids);

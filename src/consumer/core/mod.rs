@@ -60,6 +60,8 @@ pub(crate) struct Core {
     first_counts: BTreeMap<Arc<str>, i32>,
     /// How many it has now.
     partition_counts: BTreeMap<Arc<str>, i32>,
+    /// The group names partitions by topic id: a topic that is made again is handed out as one of its own.
+    names_topics_by_id: bool,
     /// How many lanes share the buffer.
     lane_count: usize,
     /// A lane was told to wait until the buffer has room.
@@ -92,6 +94,7 @@ impl Core {
             wakes: Wakes::default(),
             first_counts: BTreeMap::new(),
             partition_counts: BTreeMap::new(),
+            names_topics_by_id: false,
             lane_count: 1,
             is_full: false,
             commit_noticed: false,

@@ -183,8 +183,7 @@ impl Core {
             let found = find(&state.name);
             let (leader, leader_epoch) = found.map_or((None, -1), |found| (found.leader, found.leader_epoch));
             if let Some(found) = found.filter(|found| found.topic_id != state.topic_id) {
-                // In a group the coordinator hands out the new topic as one of its own.
-                if self.config.is_member() {
+                if self.names_topics_by_id {
                     state.is_replaced = true;
                     continue;
                 }

@@ -104,7 +104,12 @@ impl Owned {
         });
         if !found.is_empty() {
             let (held, partitions): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-            let ids = self.shared.with(|core| core.assign(partitions));
+            let ids = self.shared.with(|core| {
+                if held.iter().any(|held| matches!(held, Held::ById(..))) {
+                    core.note_topic_ids();
+                }
+                core.assign(partitions)
+            });
             self.resolved.extend(held.into_iter().zip(ids));
         }
     }

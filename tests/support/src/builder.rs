@@ -22,6 +22,7 @@ pub struct Builder {
     version: Version,
     profile: Profile,
     overrides: Vec<(String, String)>,
+    node_overrides: Vec<(usize, String, String)>,
     format_args: Vec<String>,
     jvm_options: Vec<String>,
     first_port: Option<u16>,
@@ -35,6 +36,7 @@ impl Default for Builder {
             version: Version::default(),
             profile: Profile::default(),
             overrides: Vec::new(),
+            node_overrides: Vec::new(),
             format_args: Vec::new(),
             jvm_options: Vec::new(),
             first_port: None,
@@ -69,6 +71,13 @@ impl Builder {
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
         self.overrides.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A line of one node's `server.properties`, as [`set`](Self::set) for all of them: its `broker.rack`, for example.
+    #[must_use]
+    pub fn set_on(mut self, node: usize, key: &str, value: &str) -> Self {
+        self.node_overrides.push((node, key.to_owned(), value.to_owned()));
         self
     }
 
@@ -177,7 +186,10 @@ impl Builder {
             let mut jvm_options = plan.jvm_options();
             jvm_options.extend_from_slice(&self.jvm_options);
             fs::create_dir_all(&data).map_err(say)?;
-            fs::write(dir.join("server.properties"), plan.server_properties(&self.overrides)).map_err(say)?;
+            let its_own = self.node_overrides.iter().filter(|(node, ..)| *node == plan.id);
+            let its_own = its_own.map(|(_, key, value)| (key.clone(), value.clone()));
+            let overrides: Vec<_> = self.overrides.iter().cloned().chain(its_own).collect();
+            fs::write(dir.join("server.properties"), plan.server_properties(&overrides)).map_err(say)?;
             nodes.push(Mutex::new(Node {
                 port,
                 proxied: proxy.map(|(port, _)| port),
