@@ -171,6 +171,13 @@ impl ConsumerBuilder {
         self
     }
 
+    /// What `session_timeout` is under the classic protocol, where it is not set: a contract's, which KIP-848 leaves to
+    /// the broker.
+    pub(crate) fn classic_session_timeout(mut self, timeout: Duration) -> Self {
+        self.config.classic_session_timeout = timeout;
+        self
+    }
+
     /// How often the member tells the group that it is alive, under the classic protocol. Default: 3 s, at most a third
     /// of the session timeout.
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {

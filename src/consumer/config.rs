@@ -47,6 +47,8 @@ pub(crate) struct ConsumerConfig {
     pub(crate) revoke_grace: Duration,
     pub(crate) rebalance_timeout: Duration,
     pub(crate) session_timeout: Option<Duration>,
+    /// Of the classic protocol, where `session_timeout` does not say.
+    pub(crate) classic_session_timeout: Duration,
     /// Of the classic protocol.
     pub(crate) heartbeat_interval: Duration,
     pub(crate) rack: Option<Arc<str>>,
@@ -79,6 +81,7 @@ impl Default for ConsumerConfig {
             revoke_grace: Duration::from_millis(500),
             rebalance_timeout: Duration::from_secs(60),
             session_timeout: None,
+            classic_session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(3),
             rack: None,
             stall_after: Duration::from_secs(30),

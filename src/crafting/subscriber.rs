@@ -41,7 +41,12 @@ impl<B: Body> SubscriberBuilder<B> {
             Topic::Events => StartFrom::Earliest,
             Topic::Progress => StartFrom::Latest,
         };
-        Self { consumer: client.consumer(), topic, group: Some(group), start_from, body: PhantomData }
+        let contract = B::TOPIC.group();
+        let consumer = client
+            .consumer()
+            .classic_session_timeout(contract.session_timeout())
+            .heartbeat_interval(contract.heartbeat_interval());
+        Self { consumer, topic, group: Some(group), start_from, body: PhantomData }
     }
 
     /// Reads as a member of this group. Default: the topic's group of the contract.

@@ -5,6 +5,7 @@ use craftwire::{
     consumer::{
         Assignor, ConsumeError, Consumer, ConsumerBuilder, ConsumerEvent, GroupProtocol, TopicPartition,
     },
+    crafting::Crafting,
     error::ErrorCode,
     mock::{Api, KafkaVersion, MockCluster, MockClusterBuilder},
 };
@@ -507,6 +508,27 @@ async fn a_static_join_whose_answer_was_lost_does_not_keep_its_own_instance_out(
     }
     assert_eq!(lost.hits(), 1);
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_asks_a_classic_group_for_the_sessions_of_the_contract() {
+    let builder = MockCluster::builder().brokers(3).kafka_version(KafkaVersion::V3_9);
+    let mock = builder.topic("game.crafting.events", 16).start_in_memory().unwrap();
+    let connector = mock.connector();
+    let crafting = Crafting::builder(&mock.bootstrap()).client(|client| client.memory(connector));
+    let subscriber = crafting.build().await.unwrap().session_events().build().await.unwrap();
+    let owns = async |count| {
+        while subscriber.assignment().len() != count {
+            advance(Duration::from_millis(50)).await;
+        }
+    };
+    owns(16).await;
+    let _beats = mock.on(Api::Heartbeat).always().disconnect_before();
+    let _joins = mock.on(Api::JoinGroup).always().disconnect_before();
+    let start = tokio::time::Instant::now();
+    timeout(PATIENCE, owns(0)).await.expect("it is fenced");
+    let took = start.elapsed().as_millis();
+    assert!((26_900..=30_100).contains(&took), "30 s from a heartbeat within the last 3 s, not {took} ms");
 }
 
 fn told(error: &dyn Error) -> String {

@@ -19,9 +19,9 @@ mod killers;
 mod killers_of_brokers;
 #[cfg(feature = "mock")]
 mod logs;
-mod real_classic;
 #[cfg(feature = "mock")]
 mod racks;
+mod real_classic;
 #[cfg(feature = "mock")]
 mod rebalances;
 #[cfg(feature = "mock")]

@@ -431,7 +431,7 @@ fn membership_config(group: &Arc<str>, config: &ConsumerConfig) -> MembershipCon
 }
 
 fn classic_config(group: &Arc<str>, config: &ConsumerConfig) -> ClassicConfig {
-    let session_timeout = config.session_timeout.unwrap_or(session_timeout::DEFAULT);
+    let session_timeout = config.session_timeout.unwrap_or(config.classic_session_timeout);
     ClassicConfig {
         group: group.clone(),
         instance_id: config.group_instance_id.clone(),
