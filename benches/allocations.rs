@@ -1,8 +1,10 @@
-//! A gate: publishing allocates nothing per record, raw or typed. What is allocated per batch and per request may come
-//! to 0.02 of a record, in batches of 64 records or more, with the event built beforehand. Exit code 1 otherwise.
+//! A gate: publishing allocates nothing per record, raw or typed, nor does reading batches, raw or by `decode`. What is
+//! allocated per batch and per request may come to 0.02 of a record, in batches of 64 records or more, with the event
+//! built beforehand. Exit code 1 otherwise. The stream of owned events is reported, and held to nothing.
 //!
-//! Every allocation and reallocation of the process counts, whichever thread makes it. The broker is the sink of
-//! `sink_broker`, which allocates nothing while it acknowledges.
+//! Every allocation and reallocation of the process counts, whichever thread makes it. What is published goes to the sink
+//! of `sink_broker`, which allocates nothing while it acknowledges; what is read comes from the mock, whose own
+//! allocations for each request count.
 #![allow(
     clippy::expect_used,
     clippy::print_stdout,
@@ -14,6 +16,8 @@
 mod broker;
 #[path = "end_to_end/load.rs"]
 mod load;
+#[path = "allocations/reading.rs"]
+mod reading;
 
 use broker::SinkBroker;
 use craftwire::{
@@ -39,12 +43,18 @@ const RAW_RECORDS: usize = 100_000;
 fn main() -> ExitCode {
     let broker = SinkBroker::start(PARTITIONS).expect("a port is free");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let rows = runtime.block_on(async { tokio::spawn(measure(broker)).await.expect("it runs to its end") });
+    let mut rows =
+        runtime.block_on(async { tokio::spawn(measure(broker)).await.expect("it runs to its end") });
+    rows.extend(runtime.block_on(reading::measure()));
     println!("| | allocations a record | new ones a batch | grown ones a batch | records/batch | |");
     println!("|---|---|---|---|---|---|");
     for row in &rows {
-        let Row { name, new_per_batch, grown_per_batch, records_per_batch } = row;
-        let verdict = if row.passes() { "PASS" } else { "FAIL" };
+        let Row { name, new_per_batch, grown_per_batch, records_per_batch, is_bound } = row;
+        let verdict = match (is_bound, row.passes()) {
+            (false, _) => "reported",
+            (true, true) => "PASS",
+            (true, false) => "FAIL",
+        };
         print!("|{name}|{:.4}|{new_per_batch:.1}|{grown_per_batch:.1}", row.per_record());
         println!("|{records_per_batch:.0}|{verdict}|");
     }
@@ -57,6 +67,8 @@ struct Row {
     new_per_batch: f64,
     grown_per_batch: f64,
     records_per_batch: f64,
+    /// Whether the limit is for it.
+    is_bound: bool,
 }
 
 impl Row {
@@ -65,7 +77,7 @@ impl Row {
     }
 
     fn passes(&self) -> bool {
-        self.per_record() <= LIMIT && self.records_per_batch >= RECORDS_IN_BATCH_MIN
+        !self.is_bound || self.per_record() <= LIMIT && self.records_per_batch >= RECORDS_IN_BATCH_MIN
     }
 }
 
@@ -153,6 +165,7 @@ impl Counted {
             new_per_batch: change.allocations as f64 / batches,
             grown_per_batch: change.reallocations as f64 / batches,
             records_per_batch: records / batches,
+            is_bound: true,
         }
     }
 }
