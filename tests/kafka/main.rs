@@ -25,4 +25,5 @@ mod produce_interop;
 mod provision;
 mod proxy_faults;
 mod racks;
+mod reading_rules;
 mod rules;
