@@ -20,8 +20,9 @@ mod fetch_session;
 #[cfg(feature = "internals")]
 pub(crate) mod fuzz;
 pub(crate) mod group;
-#[doc = include_str!("guide.md")]
-pub mod guide {}
+pub mod guide {
+    #![doc = include_str!("guide.md")]
+}
 mod lane;
 mod metrics;
 mod positions;
@@ -80,7 +81,7 @@ use tokio::{
 /// second, when partitions move and on [`close`](Self::close). Whatever was handed out and not acked is given out
 /// again after a crash or a rebalance: at least once. Once a partition was taken away nothing of it is handed out.
 /// The membership does not depend on the caller: a slow handler loses nothing but time. A partition that does not go forward,
-/// for whatever reason, is told: the [guide](guide) says what each event and error means, and what to do.
+/// for whatever reason, is told: the [guide] says what each event and error means, and what to do.
 ///
 /// Dropping a consumer closes it in the background, as far as the runtime still allows.
 ///
