@@ -19,7 +19,7 @@ use crate::{
     cluster::Cluster,
     config::{ConfigError, parse_bootstrap},
     consumer::ConsumerBuilder,
-    error::RequestError,
+    error::{AuthenticationError, RequestError},
     net::{entropy::Entropy, settings::ClientConfig, transport::Connector},
     producer::ProducerBuilder,
 };
@@ -35,6 +35,9 @@ pub enum ConnectError {
     /// A setting cannot be used.
     #[error("a setting cannot be used")]
     Config(#[source] ConfigError),
+    /// A broker and this client did not agree on who this client is.
+    #[error(transparent)]
+    Authentication(AuthenticationError),
     /// No bootstrap server gave a usable answer; check that one of them runs and is reachable from here.
     #[error("none of the bootstrap servers {servers} gave a usable answer")]
     Unreachable {
@@ -51,6 +54,7 @@ impl ConnectError {
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Config(_) => false,
+            Self::Authentication(error) => error.is_retriable(),
             Self::Unreachable { source, .. } => source.is_retriable(),
         }
     }
@@ -102,6 +106,8 @@ impl Client {
             request_timeout: None,
             metadata_max_age: None,
             connector: Connector::Tcp,
+            #[cfg(feature = "sasl")]
+            sasl: None,
             entropy: Entropy::default(),
         }
     }
@@ -132,6 +138,8 @@ pub struct ClientBuilder {
     request_timeout: Option<Duration>,
     metadata_max_age: Option<Duration>,
     connector: Connector,
+    #[cfg(feature = "sasl")]
+    sasl: Option<crate::Sasl>,
     entropy: Entropy,
 }
 
@@ -168,6 +176,27 @@ impl ClientBuilder {
         self
     }
 
+    /// Logs in to every broker. Default: nobody asks who this client is.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "mock", feature = "sasl"))]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use craftwire::{Client, Sasl};
+    ///
+    /// # let mock = craftwire::mock::MockCluster::builder().sasl_user("smith", "iron").start()?;
+    /// # let bootstrap = mock.bootstrap();
+    /// let client = Client::builder(&bootstrap).sasl(Sasl::scram_sha_256("smith", "iron")).build().await?;
+    /// # assert_eq!(client.admin().brokers().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "sasl")]
+    pub fn sasl(mut self, sasl: crate::Sasl) -> Self {
+        self.sasl = Some(sasl);
+        self
+    }
+
     /// Connects in memory instead of by TCP, to a mock cluster in this process:
     /// [`MockCluster::connector`](crate::mock::MockCluster::connector).
     #[cfg(feature = "mock")]
@@ -197,7 +226,7 @@ impl ClientBuilder {
     /// # Errors
     ///
     /// [`ConnectError::Config`] when a setting cannot be used, [`ConnectError::Unreachable`] when no bootstrap server
-    /// answers.
+    /// answers, [`ConnectError::Authentication`] when one refuses the credentials.
     ///
     /// # Cancel safety
     ///
@@ -210,6 +239,11 @@ impl ClientBuilder {
         config.metadata_max_age = self.metadata_max_age.unwrap_or(config.metadata_max_age);
         config.connector = self.connector;
         config.entropy = self.entropy;
+        #[cfg(feature = "sasl")]
+        if let Some(sasl) = self.sasl {
+            sasl.check(config.connector.is_private()).map_err(ConnectError::Config)?;
+            config.sasl = Some(sasl);
+        }
         if i16::try_from(config.client_id.len()).is_err() {
             return Err(ConnectError::Config(ConfigError {
                 setting: "client id",
@@ -227,9 +261,12 @@ impl ClientBuilder {
                 return Err(ConnectError::Config(ConfigError { setting, rule, value: format!("{value:?}") }));
             }
         }
-        let cluster = Cluster::connect(config)
-            .await
-            .map_err(|source| ConnectError::Unreachable { servers: self.bootstrap, source })?;
-        Ok(Client { cluster })
+        match Cluster::connect(config).await {
+            Ok(cluster) => Ok(Client { cluster }),
+            Err(source) => Err(match source.fatal_authentication() {
+                Some(error) => ConnectError::Authentication(error.clone()),
+                None => ConnectError::Unreachable { servers: self.bootstrap, source },
+            }),
+        }
     }
 }

@@ -2,6 +2,12 @@
 //!
 //! One small enum per operation lives beside the operation; the ones here are the causes that all of them share.
 
+mod authentication;
+mod authorization;
+
+pub use authentication::{AuthenticationCause, AuthenticationError};
+pub use authorization::{AuthorizationError, Resource};
+
 use std::{fmt, io, sync::Arc, time::Duration};
 
 /// A broker's answer to a request or to one partition of it, as Kafka numbers them.
@@ -377,6 +383,13 @@ pub enum ConnectionError {
         #[source]
         code: ErrorCode,
     },
+    /// The broker and this client did not agree on who this client is.
+    #[error(transparent)]
+    Authentication(Box<AuthenticationError>),
+    /// A connection that was authenticated could not be authenticated again, as the broker wants from time to time; a new
+    /// one is made.
+    #[error("the authentication of the connection could not be renewed")]
+    Reauthentication(#[source] Box<AuthenticationError>),
     /// A request could not be written.
     #[error("the request cannot be written")]
     Encode(#[source] EncodeError),
@@ -388,7 +401,19 @@ pub enum ConnectionError {
 impl ConnectionError {
     /// Whether another try, after a pause, may succeed without anything being changed.
     pub const fn is_retriable(&self) -> bool {
-        !matches!(self, Self::Version { .. } | Self::Untrusted { .. } | Self::Encode(_) | Self::Shutdown)
+        match self {
+            Self::Version { .. } | Self::Untrusted { .. } | Self::Encode(_) | Self::Shutdown => false,
+            Self::Authentication(error) => error.is_retriable(),
+            _ => true,
+        }
+    }
+
+    /// The failed authentication, if that is what it is and nothing changes by trying again.
+    pub(crate) const fn fatal_authentication(&self) -> Option<&AuthenticationError> {
+        match self {
+            Self::Authentication(error) if !error.is_retriable() => Some(error),
+            _ => None,
+        }
     }
 }
 
@@ -415,6 +440,15 @@ pub enum RequestError {
         code: ErrorCode,
         /// What the broker said besides, if anything.
         message: Option<String>,
+    },
+    /// The broker does not let this client do it.
+    #[error("{api} is not allowed")]
+    Unauthorized {
+        /// The request.
+        api: &'static str,
+        /// What it is about, and what to grant.
+        #[source]
+        source: AuthorizationError,
     },
     /// No answer within the whole time that the operation may take, retries included.
     #[error("{api}: no success within {after:?}")]
@@ -448,7 +482,29 @@ impl RequestError {
             Self::Broker { code, .. } => code.is_retriable(),
             // A topic that was just created is not known to every broker at once.
             Self::TimedOut { .. } | Self::UnknownTopic { .. } => true,
-            Self::Closed => false,
+            Self::Closed | Self::Unauthorized { .. } => false,
+        }
+    }
+
+    /// A refusal by the broker; `name` and `grant` are of use where it says that something is not allowed.
+    pub(crate) fn refused(
+        api: &'static str,
+        code: ErrorCode,
+        message: Option<String>,
+        name: &str,
+        grant: &'static str,
+    ) -> Self {
+        match AuthorizationError::of(code, name, grant) {
+            Some(source) => Self::Unauthorized { api, source },
+            None => Self::Broker { api, code, message },
+        }
+    }
+
+    /// The failed authentication, if that is what it is and nothing changes by trying again.
+    pub(crate) const fn fatal_authentication(&self) -> Option<&AuthenticationError> {
+        match self {
+            Self::Connection { source, .. } => source.fatal_authentication(),
+            _ => None,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A door for the project's own tests, benches and fuzz targets. Outside semver.
 
 pub use crate::net::network::{ByteStream, Later, Network};
+#[cfg(feature = "sasl")]
+pub use crate::net::sasl::fuzz::check_sasl;
 pub use crate::{
     consumer::{
         fuzz::check_fetch_session_ops,

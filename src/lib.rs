@@ -21,6 +21,8 @@ pub use consumer::{Consumer, ConsumerRecord};
 pub use producer::{Producer, ProducerRecord};
 pub use wire::compression::{Compression, ParseCompressionError};
 
+#[cfg(feature = "sasl")]
+pub use net::sasl::{BearerToken, Sasl, TokenError, TokenFuture, TokenProvider};
 #[cfg(feature = "tls")]
 pub use net::tls::{Tls, TlsError};
 

@@ -20,7 +20,7 @@ use std::{
 };
 use targets::{
     EVENT_JSON, FETCH_SESSION_OPS, FRAMES, GROUP_METADATA, MEMBERSHIP_OPS, PRODUCER_OPS, RECORD_BATCH,
-    RESPONSE, TARGETS, Target,
+    RESPONSE, SASL, TARGETS, Target,
 };
 
 fn replay_corpus(target: Target) -> io::Result<()> {
@@ -79,6 +79,11 @@ fn fetch_session_ops() -> io::Result<()> {
 #[test]
 fn membership_ops() -> io::Result<()> {
     replay_corpus(MEMBERSHIP_OPS)
+}
+
+#[test]
+fn sasl() -> io::Result<()> {
+    replay_corpus(SASL)
 }
 
 #[test]

@@ -66,12 +66,13 @@ impl Target {
 }
 
 /// All that is fuzzed.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     FRAMES,
     RESPONSE,
     RECORD_BATCH,
     GROUP_METADATA,
     EVENT_JSON,
+    SASL,
     PRODUCER_OPS,
     FETCH_SESSION_OPS,
     MEMBERSHIP_OPS,
@@ -88,6 +89,8 @@ pub const RESPONSE: Target = Target::reads("response", internals::check_response
 /// Answers of a group's coordinator, and what a member makes of them.
 pub const GROUP_METADATA: Target =
     Target::reads("group_metadata", |data| internals::check_group_metadata(data, Instant::now()), 0);
+/// A broker's side of an authentication.
+pub const SASL: Target = Target::reads("sasl", internals::check_sasl, 0);
 /// Events of both topics.
 pub const EVENT_JSON: Target = Target::reads("event_json", internals::check_event_json, 0);
 /// Partitions, lanes and idempotence of a producer.

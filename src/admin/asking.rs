@@ -4,7 +4,7 @@ use super::{Admin, AdminError};
 use crate::{
     backoff::Backoff,
     cluster::{Target, Topic},
-    error::{ErrorCode, RequestError},
+    error::{AuthorizationError, ErrorCode, RequestError},
     net::clock,
     wire::Api,
 };
@@ -108,7 +108,22 @@ pub(super) fn refusal(
     code: ErrorCode,
     message: Option<String>,
 ) -> AdminError {
-    AdminError::Refused { operation, name: name.to_owned(), code, message }
+    let name = name.to_owned();
+    match AuthorizationError::of(code, &name, grant_for(operation)) {
+        Some(source) => AdminError::Unauthorized { operation, name, source },
+        None => AdminError::Refused { operation, name, code, message },
+    }
+}
+
+/// What permits a call, by the name in Kafka's ACLs.
+fn grant_for(operation: &str) -> &'static str {
+    match operation {
+        "creating topic" => "CREATE, on it or on the cluster",
+        "deleting topic" | "deleting group" => "DELETE",
+        "reading the settings of" => "DESCRIBE_CONFIGS",
+        "changing the settings of" => "ALTER_CONFIGS",
+        _ => "DESCRIBE",
+    }
 }
 
 /// An answer that says nothing of what was asked.
@@ -119,6 +134,9 @@ pub(super) fn no_answer(operation: &'static str, name: &str) -> AdminError {
 pub(super) fn failed(operation: &'static str, name: &str, source: RequestError) -> AdminError {
     match source {
         RequestError::UnknownTopic { topic } => AdminError::UnknownTopic { topic: topic.to_string() },
+        RequestError::Unauthorized { source, .. } => {
+            AdminError::Unauthorized { operation, name: name.to_owned(), source }
+        }
         source => AdminError::Request { operation, name: name.to_owned(), source },
     }
 }

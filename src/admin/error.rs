@@ -1,6 +1,6 @@
 //! Why an admin call failed.
 
-use crate::error::{ErrorCode, RequestError};
+use crate::error::{AuthorizationError, ErrorCode, RequestError};
 
 /// Why an admin call failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -31,6 +31,17 @@ pub enum AdminError {
         /// What the broker said besides, if anything.
         message: Option<String>,
     },
+    /// The cluster does not let this client do it.
+    #[error("{operation} {name:?} is not allowed")]
+    Unauthorized {
+        /// What was asked for.
+        operation: &'static str,
+        /// The topic, group or broker that it was asked of.
+        name: String,
+        /// What to grant.
+        #[source]
+        source: AuthorizationError,
+    },
     /// There was no usable answer.
     #[error("{operation} {name:?} has no answer")]
     Request {
@@ -48,7 +59,7 @@ impl AdminError {
     /// Whether another try, after a pause, may succeed without anything being changed.
     pub fn is_retriable(&self) -> bool {
         match self {
-            Self::TopicExists { .. } | Self::UnknownTopic { .. } => false,
+            Self::TopicExists { .. } | Self::UnknownTopic { .. } | Self::Unauthorized { .. } => false,
             Self::Refused { code, .. } => code.is_retriable(),
             Self::Request { source, .. } => source.is_retriable(),
         }

@@ -42,7 +42,7 @@ impl Cluster {
     async fn find_coordinator(&self, group: &str, within: Duration) -> Result<i32, RequestError> {
         let request = FindCoordinatorRequest { group_ids: vec![group.to_owned()] };
         let answer = self.0.call_any(request, within).await?;
-        let refused = |code, message| RequestError::Broker { api: "FindCoordinator", code, message };
+        let refused = |code, message| RequestError::refused("FindCoordinator", code, message, group, "READ");
         let found = answer
             .coordinators
             .into_iter()

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config::HostPort,
-    error::{ConnectionError, ErrorCode, RequestError},
+    error::{AuthenticationError, ConnectionError, ErrorCode, RequestError},
     net::{Lane, clock, settings::ClientConfig, waker::LaneWaker},
     wire::{
         Api,
@@ -185,21 +185,32 @@ impl Cluster {
         if let Some(topic) = topology.latest().topic(name).filter(|topic| is_wanted(topic)) {
             return Ok(topic.clone());
         }
+        self.0.topology.change(|topology| {
+            let mut changed = topology.clone();
+            changed.forget_refusals(name).then_some(changed)
+        });
         self.request_refresh();
-        let is_ready = |topology: &Topology| topology.topic(name).is_some_and(|topic| is_wanted(topic));
+        let is_settled = |topology: &Topology| {
+            let is_told = |topic: &Arc<Topic>| is_wanted(topic) || topic.is_forbidden();
+            topology.stranger.is_some() || topology.topic(name).is_some_and(is_told)
+        };
         let until = (clock::now() + within).into();
-        match timeout_at(until, topology.wait_for(is_ready)).await {
-            Ok(Ok(topology)) => {
-                topology.topic(name).cloned().ok_or_else(|| RequestError::UnknownTopic { topic: name.into() })
-            }
+        match timeout_at(until, topology.wait_for(is_settled)).await {
+            Ok(Ok(topology)) => match (topology.topic(name), &topology.stranger) {
+                (Some(topic), _) if is_wanted(topic) => Ok(topic.clone()),
+                (_, Some(error)) => {
+                    let source = ConnectionError::Authentication(Box::new(error.clone()));
+                    Err(RequestError::Connection { api: "Metadata", source })
+                }
+                (Some(topic), None) => Err(refused(name, topic.error)),
+                (None, None) => Err(RequestError::UnknownTopic { topic: name.into() }),
+            },
             Ok(Err(_)) => Err(RequestError::Closed),
             Err(_) => Err(match self.topology().topic(name) {
                 Some(topic) if topic.error == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {
                     RequestError::UnknownTopic { topic: name.into() }
                 }
-                Some(topic) if !topic.error.is_ok() => {
-                    RequestError::Broker { api: "Metadata", code: topic.error, message: None }
-                }
+                Some(topic) if !topic.error.is_ok() => refused(name, topic.error),
                 _ => RequestError::TimedOut { api: "Metadata", after: within, last: None },
             }),
         }
@@ -227,7 +238,7 @@ impl Cluster {
         match topic.error {
             ErrorCode::NONE => Ok(topic.clone()),
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => Err(unknown()),
-            code => Err(RequestError::Broker { api: "Metadata", code, message: None }),
+            code => Err(refused(name, code)),
         }
     }
 
@@ -295,6 +306,11 @@ impl Inner {
         });
         let topology = self.topology.get();
         lock(&self.wanted).iter().all(|name| topology.topic(name).is_some_and(|topic| topic.is_ready()))
+    }
+
+    /// A broker did not take this client for who it says it is.
+    pub(super) fn note_stranger(&self, error: &AuthenticationError) {
+        self.topology.change(|topology| Some(Topology { stranger: Some(error.clone()), ..topology.clone() }));
     }
 
     pub(super) async fn call_any<A: Api + Clone + Send + Sync + 'static>(
@@ -413,6 +429,10 @@ fn in_turn(known: &[HostPort], bootstrap: &[HostPort], attempt: usize) -> Option
     } else {
         known.get(round.checked_rem(known.len())?).cloned()
     }
+}
+
+fn refused(topic: &str, code: ErrorCode) -> RequestError {
+    RequestError::refused("Metadata", code, None, topic, "DESCRIBE, or READ or WRITE")
 }
 
 fn address(broker: &Broker) -> HostPort {

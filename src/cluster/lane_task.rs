@@ -88,8 +88,10 @@ impl<L: Lane> Runner<L> {
             }
             tracing::debug!(%cause, "a connection ended");
             self.lane.handle_disconnected(&cause, clock::now());
-            // The broker may have moved, or another may lead now.
-            self.refresh.request();
+            // The broker may have moved, or another may lead now; but no other takes credentials that are wrong.
+            if cause.fatal_authentication().is_none() {
+                self.refresh.request();
+            }
             let pause = sleep_until((clock::now() + backoff.next_delay()).into());
             self.meanwhile(pause, Lane::is_finished).await;
         }

@@ -6,7 +6,7 @@
 //! forgot a partition's sequence over such a gap would lose records).
 
 use crate::{
-    error::ErrorCode,
+    error::{AuthenticationError, ErrorCode},
     wire::api::{
         metadata::{MetadataBroker, MetadataPartition, MetadataResponse, MetadataTopic},
         produce::{LeaderIdAndEpoch, NodeEndpoint},
@@ -22,6 +22,8 @@ pub(crate) struct Topology {
     pub(crate) controller_id: i32,
     pub(crate) brokers: BTreeMap<i32, Broker>,
     pub(crate) topics: BTreeMap<Arc<str>, Arc<Topic>>,
+    /// Why nobody tells more: the last broker that was asked did not take this client for who it says it is.
+    pub(crate) stranger: Option<AuthenticationError>,
 }
 
 /// A broker and where it listens.
@@ -76,6 +78,7 @@ impl Topology {
             self.cluster_id = Some(id.into());
         }
         self.controller_id = answer.controller_id;
+        self.stranger = None;
         if !answer.brokers.is_empty() {
             // An empty list is a broker that has not caught up, not a cluster without brokers.
             self.brokers = answer
@@ -110,6 +113,17 @@ impl Topology {
             Topic { name: name.clone(), id: answer.id, error: answer.error, partitions: Vec::new() }
         };
         self.topics.insert(name, Arc::new(topic));
+    }
+
+    /// What was told of the permissions for a topic, and of who this client is, may be old: it counts no more. Whether
+    /// there was anything.
+    pub(crate) fn forget_refusals(&mut self, name: &str) -> bool {
+        let mut had = self.stranger.take().is_some();
+        if let Some(topic) = self.topics.get_mut(name).filter(|topic| topic.is_forbidden()) {
+            had = true;
+            Arc::make_mut(topic).error = ErrorCode::LEADER_NOT_AVAILABLE;
+        }
+        had
     }
 
     /// Takes in KIP-951's hint who leads a partition now. Says whether it was news.
@@ -150,6 +164,11 @@ impl Topic {
     /// Whether it exists, as far as the last answer says.
     pub(crate) fn is_known(&self) -> bool {
         self.error.is_ok() && !self.partitions.is_empty()
+    }
+
+    /// Whether this client may not know of it.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.error == ErrorCode::TOPIC_AUTHORIZATION_FAILED
     }
 
     /// Whether it exists and each partition has a leader.

@@ -37,6 +37,13 @@ pub(crate) async fn run(cluster: Weak<Inner>, refresh: Refresh, max_age: Duratio
             Ok(answer) => inner.apply(answer),
             Err(cause) => {
                 tracing::debug!(%cause, "no metadata");
+                // Credentials that are wrong are not made good by asking again: that is for who needs something.
+                if let Some(error) = cause.fatal_authentication() {
+                    inner.note_stranger(error);
+                    drop(inner);
+                    sleep(backoff.next_delay()).await;
+                    continue;
+                }
                 false
             }
         };

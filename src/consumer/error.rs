@@ -3,7 +3,7 @@
 use super::{event::StallCause, record::TopicPartition};
 use crate::{
     config::ConfigError,
-    error::{ConnectionError, DecodeError, ErrorCode, RequestError},
+    error::{AuthenticationError, AuthorizationError, ConnectionError, DecodeError, ErrorCode, RequestError},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -66,6 +66,16 @@ pub enum ConsumeError {
         #[source]
         code: ErrorCode,
     },
+    /// The broker does not let this client read the partition, or see the group's offset of it. It is tried again with
+    /// pauses, so that it goes on once that is granted; other topics go on meanwhile.
+    #[error("{partition}: not allowed; it is tried again")]
+    Unauthorized {
+        /// The partition.
+        partition: TopicPartition,
+        /// What to grant.
+        #[source]
+        source: AuthorizationError,
+    },
     /// The broker and this client have no common version of an API that reading takes. What it leads is not read until
     /// another broker leads it, or this one was replaced; the others' partitions are.
     #[error("broker {broker} cannot be read from; use brokers of Kafka 3.9 or later")]
@@ -93,6 +103,9 @@ pub enum ConsumeError {
         /// How long it did not ask.
         after: Duration,
     },
+    /// A broker does not take this client for who it says it is.
+    #[error(transparent)]
+    Authentication(AuthenticationError),
     /// The group's coordinator refuses this member for good.
     #[error("group {group:?} refuses this member; check the group's protocol, name and permissions")]
     Group {
@@ -107,15 +120,41 @@ pub enum ConsumeError {
 impl ConsumeError {
     /// Whether the consumer is over: nothing more will come from it.
     pub const fn is_fatal(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Start(_) | Self::Group { .. } | Self::MaxPollExceeded { .. })
+        matches!(
+            self,
+            Self::Config(_)
+                | Self::Start(_)
+                | Self::Authentication(_)
+                | Self::Group { .. }
+                | Self::MaxPollExceeded { .. }
+        )
     }
 
     /// Whether it may pass without anything being changed.
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Start(source) => source.is_retriable(),
+            Self::Authentication(source) => source.is_retriable(),
             Self::Partition { .. } | Self::LogTruncated { .. } | Self::Stalled { .. } => true,
             _ => false,
+        }
+    }
+}
+
+impl ConsumeError {
+    /// The cluster could not be asked.
+    pub(crate) fn of_start(source: RequestError) -> Self {
+        match source.fatal_authentication() {
+            Some(error) => Self::Authentication(error.clone()),
+            None => Self::Start(source),
+        }
+    }
+
+    /// The broker refused a partition.
+    pub(crate) fn of_partition(partition: TopicPartition, code: ErrorCode) -> Self {
+        match AuthorizationError::of(code, &partition.topic, "READ") {
+            Some(source) => Self::Unauthorized { partition, source },
+            None => Self::Partition { partition, code },
         }
     }
 }
@@ -139,6 +178,15 @@ pub enum CommitError {
         #[source]
         code: ErrorCode,
     },
+    /// The broker does not let this client commit to the topic or the group.
+    #[error("{partition}: not allowed")]
+    Unauthorized {
+        /// The partition.
+        partition: TopicPartition,
+        /// What to grant.
+        #[source]
+        source: AuthorizationError,
+    },
     /// The coordinator could not be asked; what is finished is committed with the next try.
     #[error("the group's coordinator did not take the commit")]
     Request(#[source] RequestError),
@@ -148,12 +196,22 @@ pub enum CommitError {
 }
 
 impl CommitError {
+    /// The broker refused the offset of a partition.
+    pub(crate) fn of_partition(partition: TopicPartition, group: &str, code: ErrorCode) -> Self {
+        let is_group = code == ErrorCode::GROUP_AUTHORIZATION_FAILED;
+        let name = if is_group { group } else { &*partition.topic };
+        match AuthorizationError::of(code, name, "READ") {
+            Some(source) => Self::Unauthorized { partition, source },
+            None => Self::Refused { partition, code },
+        }
+    }
+
     /// Whether another try may succeed without anything being changed.
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Refused { code, .. } => code.is_retriable(),
             Self::Request(source) => source.is_retriable(),
-            Self::NoGroup | Self::Lost | Self::Closed => false,
+            Self::NoGroup | Self::Lost | Self::Closed | Self::Unauthorized { .. } => false,
         }
     }
 }

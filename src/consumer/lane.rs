@@ -180,10 +180,13 @@ impl Lane for FetchLane {
         Ok(())
     }
 
-    fn handle_disconnected(&mut self, _cause: &ConnectionError, now: Instant) {
+    fn handle_disconnected(&mut self, cause: &ConnectionError, now: Instant) {
         self.version = None;
         self.in_flight = None;
         self.session.handle_lost();
+        if let Some(error) = cause.fatal_authentication() {
+            self.shared.with(|core| core.fail(ConsumeError::Authentication(error.clone())));
+        }
         self.shared.with(|core| core.handle_disconnected(self.broker, now));
     }
 

@@ -121,7 +121,7 @@ impl Consumer {
         let within = cluster.config().request_timeout;
         let mut topics = BTreeMap::new();
         for name in config.topic_names() {
-            let topic = cluster.known_topic(&name, within).await.map_err(ConsumeError::Start)?;
+            let topic = cluster.known_topic(&name, within).await.map_err(ConsumeError::of_start)?;
             topics.insert(name, topic);
         }
         let mut core = core::Core::new(config.clone());

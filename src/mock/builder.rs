@@ -40,6 +40,11 @@ pub struct MockClusterBuilder {
 }
 
 impl MockClusterBuilder {
+    #[cfg(feature = "sasl")]
+    pub(super) const fn sasl_mut(&mut self) -> &mut super::sasl::Sasl {
+        &mut self.settings.sasl
+    }
+
     /// How many brokers there are, with the ids 1 to `count`. Default: 1.
     pub fn brokers(mut self, count: u8) -> Self {
         self.settings.brokers = i32::from(count.max(1));

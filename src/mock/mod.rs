@@ -32,12 +32,15 @@
 //! ([`MockCluster::set_quota`]), and each broker tells the API versions of the release that it plays
 //! ([`KafkaVersion`], [`MockClusterBuilder::api_versions`]).
 //!
+//! With the feature `sasl` brokers ask who their clients are once there is somebody to let in: users and tokens, sessions
+//! that end, and lies of a broker that is none (`MockClusterBuilder::sasl_user`, `MockCluster::set_sasl_lie`).
+//!
 //! A group speaks one protocol at a time, as with `group.consumer.migration.policy=disabled`: while it has members of
 //! one, those of the other are refused (GROUP_ID_NOT_FOUND, or INCONSISTENT_GROUP_PROTOCOL for JoinGroup); once it is
 //! empty, either may begin it anew, and its offsets stay. An empty classic group waits 3 s for more members before its
 //! first generation, as Kafka does; [`MockClusterBuilder::initial_rebalance_delay`] makes that shorter.
 //!
-//! It is no broker to keep data in: logs live in memory. There is no authentication, no transaction over the wire (its
+//! It is no broker to keep data in: logs live in memory. There are no permissions of users, no transaction over the wire (its
 //! producers are refused), no compaction but by call, no log cleaner's lags, no quota by user or by request time, and
 //! no reading from followers.
 //!
@@ -99,6 +102,8 @@ mod random;
 mod raw_record;
 mod records;
 mod retention;
+#[cfg(feature = "sasl")]
+mod sasl;
 mod server;
 mod settings;
 #[cfg(test)]
@@ -118,4 +123,6 @@ pub use kafka_version::KafkaVersion;
 pub use on::{Hooked, On};
 pub use quotas::Quota;
 pub use records::{StoredBatch, StoredRecord};
+#[cfg(feature = "sasl")]
+pub use sasl::SaslLie;
 pub use transaction::{KeyValue, Transaction};

@@ -33,6 +33,9 @@ pub(crate) struct Settings {
     pub(crate) kafka_version: KafkaVersion,
     /// Releases of brokers that run another one.
     pub(crate) kafka_versions: BTreeMap<i32, KafkaVersion>,
+    /// Who may use the cluster, at the start.
+    #[cfg(feature = "sasl")]
+    pub(crate) sasl: super::sasl::Sasl,
     pub(crate) unanswered_apis: bool,
     pub(crate) cuts_unsupported_api_versions: bool,
     /// Versions told and taken in place of the release's; `None`: the API is not there.
@@ -102,6 +105,8 @@ impl Default for Settings {
             retention_check_interval: Duration::from_secs(300),
             kafka_version: KafkaVersion::V4_1,
             kafka_versions: BTreeMap::new(),
+            #[cfg(feature = "sasl")]
+            sasl: super::sasl::Sasl::default(),
             unanswered_apis: false,
             cuts_unsupported_api_versions: false,
             versions: BTreeMap::new(),

@@ -3,6 +3,8 @@
 //! One wake-up serves everything: bytes that came, requests that are ready, the deadline. Nothing here decides what
 //! to send; that is the lane's. A request that was handed over is written whole unless the connection ends.
 
+#[cfg(feature = "sasl")]
+use super::sasl::renewal::{Renewal, SASL_TOKEN};
 use super::{
     Lane, Request, Versions, clock,
     handshake::{Handshake, Step},
@@ -50,6 +52,8 @@ pub(crate) struct Connection {
     /// Where the heads of requests are written.
     heads: BytesMut,
     unflushed: bool,
+    #[cfg(feature = "sasl")]
+    renewal: Option<Renewal>,
 }
 
 impl Connection {
@@ -72,8 +76,19 @@ impl Connection {
             outgoing: Outgoing::default(),
             heads: BytesMut::with_capacity(HEADS_BYTES),
             unflushed: false,
+            #[cfg(feature = "sasl")]
+            renewal: config
+                .sasl
+                .clone()
+                .map(|sasl| Renewal::new(sasl, config.entropy.seed(), config.request_timeout, clock::now())),
         };
-        match timeout(within, connection.shake_hands(within)).await {
+        let ready = async {
+            connection.shake_hands(within).await?;
+            #[cfg(feature = "sasl")]
+            connection.authenticate().await?;
+            Ok(())
+        };
+        match timeout(within, ready).await {
             Ok(done) => done?,
             Err(_) => return Err(ConnectionError::TimedOut { api: "handshake", after: within }),
         }
@@ -142,6 +157,8 @@ impl Connection {
                     rest = false;
                 }
                 let wake_at = earliest(lane.poll_timeout(), self.in_flight.deadline());
+                #[cfg(feature = "sasl")]
+                let wake_at = earliest(wake_at, self.renewal.as_ref().and_then(Renewal::poll_timeout));
                 if rest && timer.poll(wake_at, cx).is_pending() {
                     return Poll::Pending;
                 }
@@ -161,6 +178,11 @@ impl Connection {
         };
         let now = clock::now();
         while let Some((token, frame)) = self.next_answer(now)? {
+            #[cfg(feature = "sasl")]
+            if token == SASL_TOKEN {
+                self.handle_authentication(frame, now).map_err(renewal_failed)?;
+                continue;
+            }
             lane.handle_response(token, frame, now)?;
             self.has_answered = true;
         }
@@ -170,7 +192,11 @@ impl Connection {
         if lane.poll_timeout().is_some_and(|at| at <= now) {
             lane.handle_timeout(now);
         }
-        while self.outgoing.len() < OUTGOING_BYTES_MAX {
+        #[cfg(feature = "sasl")]
+        let is_free = self.renew(now, cx)?;
+        #[cfg(not(feature = "sasl"))]
+        let is_free = true;
+        while is_free && self.outgoing.len() < OUTGOING_BYTES_MAX {
             let Some(request) = lane.poll_request(now) else { break };
             self.submit(request, now)?;
         }
@@ -181,6 +207,61 @@ impl Connection {
         match self.poll_write(cx) {
             Poll::Ready(Err(cause)) => Err(cause),
             _ => Ok(read || (held_back && self.outgoing.len() < OUTGOING_BYTES_MAX)),
+        }
+    }
+
+    /// Authenticates before anything else is sent.
+    #[cfg(feature = "sasl")]
+    async fn authenticate(&mut self) -> Result<(), ConnectionError> {
+        poll_fn(|cx| {
+            loop {
+                let now = clock::now();
+                self.poll_renewal(now, cx)?;
+                if self.renewal.as_ref().is_none_or(|renewal| renewal.is_settled(now)) {
+                    return Poll::Ready(Ok(()));
+                }
+                if let Poll::Ready(Err(error)) = self.poll_write(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                match self.next_answer(now)? {
+                    Some((_, frame)) => self.handle_authentication(frame, now)?,
+                    None => std::task::ready!(self.poll_read(cx))?,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Authenticates again, when that is due. Says whether the lane may send.
+    #[cfg(feature = "sasl")]
+    fn renew(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, ConnectionError> {
+        let renewed = self.poll_renewal(now, cx);
+        let Some(renewal) = &mut self.renewal else { return Ok(true) };
+        match renewed {
+            Err(cause) if !renewal.holds_the_wire() && cause.is_retriable() => {
+                tracing::warn!(%cause, "a connection cannot authenticate again yet");
+                renewal.postpone(now);
+            }
+            other => other.map_err(renewal_failed)?,
+        }
+        Ok(!renewal.holds_the_wire())
+    }
+
+    #[cfg(feature = "sasl")]
+    fn poll_renewal(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), ConnectionError> {
+        let Some(renewal) = &mut self.renewal else { return Ok(()) };
+        match renewal.poll(&self.versions, now, cx)? {
+            Some(request) => self.submit(request, now),
+            None => Ok(()),
+        }
+    }
+
+    #[cfg(feature = "sasl")]
+    fn handle_authentication(&mut self, frame: Bytes, now: Instant) -> Result<(), ConnectionError> {
+        let Some(renewal) = &mut self.renewal else { return Ok(()) };
+        match renewal.handle_answer(frame, now)? {
+            Some(request) => self.submit(request, now),
+            None => Ok(()),
         }
     }
 
@@ -265,6 +346,15 @@ fn reserve_for_read(incoming: &mut BytesMut) {
     };
     let most = incoming.len().max(READ_AHEAD_BYTES_MAX);
     incoming.reserve(missing.saturating_add(4).clamp(READ_BYTES, most));
+}
+
+/// What a failure on a connection that was of use means: a new connection shows whether it is final.
+#[cfg(feature = "sasl")]
+fn renewal_failed(cause: ConnectionError) -> ConnectionError {
+    match cause {
+        ConnectionError::Authentication(error) => ConnectionError::Reauthentication(error),
+        other => other,
+    }
 }
 
 /// A timer that is set earlier when it must be, and otherwise left to ring once too early: setting it costs more.

@@ -11,6 +11,8 @@ pub(crate) mod handshake;
 pub(crate) mod in_flight;
 #[cfg(feature = "internals")]
 pub(crate) mod network;
+#[cfg(feature = "sasl")]
+pub(crate) mod sasl;
 pub(crate) mod settings;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

@@ -21,6 +21,9 @@ pub(crate) struct ClientConfig {
     pub(crate) frame_bytes_max: usize,
     /// How sockets are made.
     pub(crate) connector: Connector,
+    /// Who this client is, to brokers that ask.
+    #[cfg(feature = "sasl")]
+    pub(crate) sasl: Option<super::sasl::Sasl>,
     /// Where jitter and members' ids come from.
     pub(crate) entropy: Entropy,
 }
@@ -36,6 +39,8 @@ impl ClientConfig {
             metadata_max_age: Duration::from_secs(60),
             frame_bytes_max: FRAME_BYTES_MAX,
             connector: Connector::Tcp,
+            #[cfg(feature = "sasl")]
+            sasl: None,
             entropy: Entropy::default(),
         }
     }

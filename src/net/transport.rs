@@ -60,6 +60,18 @@ pub(crate) enum Transport {
 }
 
 impl Connector {
+    /// Whether nobody on the way can read along.
+    #[cfg(feature = "sasl")]
+    pub(crate) const fn is_private(&self) -> bool {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => true,
+            #[cfg(feature = "mock")]
+            Self::Memory(_) => true,
+            _ => false,
+        }
+    }
+
     /// Connects to the first address of `host` that accepts, `each` at the most for one address.
     pub(crate) async fn connect(
         &self,

@@ -4,9 +4,10 @@
 //! other records under a used sequence is taken for a duplicate, and its records are lost).
 
 use crate::{
-    error::ErrorCode,
+    error::{AuthorizationError, ErrorCode},
     producer::{
         delivery::{BatchState, Outcome, Run},
+        error::NotSent,
         memory::Grant,
         metrics::{Counters, add},
     },
@@ -80,6 +81,16 @@ pub(crate) struct Completion {
 }
 
 impl Completion {
+    /// Names the topic where it is not allowed to be written to.
+    pub(crate) fn of_topic(mut self, topic: &str) -> Self {
+        if let Outcome::NotSent(NotSent::Rejected { code, .. }) = &self.outcome
+            && let Some(error) = AuthorizationError::of(*code, topic, "WRITE")
+        {
+            self.outcome = Outcome::NotSent(NotSent::Unauthorized(error));
+        }
+        self
+    }
+
     /// Counts the records by what became of them, and tells who waits.
     pub(crate) fn tell(self, counters: &Counters) {
         let Self { state, outcome, record_count, grant, buffer } = self;

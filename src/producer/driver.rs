@@ -93,7 +93,7 @@ impl Driver {
         if handle.is_recreated(topic.id) {
             tracing::warn!(topic = %handle.name(), "the topic was deleted and created again");
             for slot in handle.slots() {
-                self.shared.give_up(slot, GiveUp::TopicRecreated);
+                self.shared.give_up(slot, &GiveUp::TopicRecreated);
             }
         }
         handle.grow(topic.partitions.len(), self.shared.producer_id());
@@ -129,7 +129,7 @@ impl Driver {
             for slot in topic.slots() {
                 let deadline = slot.lock().next_deadline();
                 if deadline.is_some_and(|deadline| deadline <= now) {
-                    self.shared.give_up(slot, GiveUp::Overdue(now));
+                    self.shared.give_up(slot, &GiveUp::Overdue(now));
                 }
                 next = earliest(next, slot.lock().next_deadline());
             }
@@ -151,7 +151,11 @@ impl Driver {
                     loop {
                         match new_producer_id(&cluster, ID_PATIENCE).await {
                             Ok(id) => return id,
-                            Err(error) => tracing::warn!(%error, "no new producer id; trying on"),
+                            Err(error) => {
+                                tracing::warn!(%error, "no new producer id; trying on");
+                                // A refusal comes at once.
+                                sleep_until((clock::now() + ID_PAUSE).into()).await;
+                            }
                         }
                     }
                 }));
@@ -204,7 +208,7 @@ impl Drop for Driver {
     /// However the driver ends, nobody waits for an outcome for ever.
     fn drop(&mut self) {
         self.shared.close_intake();
-        self.shared.give_up_all(GiveUp::Closed);
+        self.shared.give_up_all(&GiveUp::Closed);
         for (door, _) in self.lanes.values() {
             door.close();
         }
@@ -228,7 +232,10 @@ pub(super) async fn new_producer_id(cluster: &Cluster, within: Duration) -> Resu
         let left = until.saturating_duration_since(clock::now()).max(Duration::from_millis(1));
         let error = match cluster.call(Target::Any, InitProducerIdRequest, left).await {
             Ok(answer) if answer.error.is_ok() => return Ok(answer.producer_id),
-            Ok(answer) => RequestError::Broker { api: "InitProducerId", code: answer.error, message: None },
+            Ok(answer) => {
+                let grant = "WRITE on a topic, or IDEMPOTENT_WRITE on the cluster";
+                RequestError::refused("InitProducerId", answer.error, None, "", grant)
+            }
             Err(error) => error,
         };
         let next = clock::now() + backoff.next_delay();
@@ -272,3 +279,5 @@ fn far_away() -> Instant {
 
 /// One series of attempts to get a producer id.
 const ID_PATIENCE: Duration = Duration::from_secs(30);
+/// Between two of them.
+const ID_PAUSE: Duration = Duration::from_secs(1);

@@ -2,8 +2,7 @@
 
 use crate::{
     config::ConfigError,
-    error::ErrorCode,
-    error::RequestError,
+    error::{AuthenticationError, AuthorizationError, ErrorCode, RequestError},
     producer::{durability::TopicFinding, record::ProducerRecord},
 };
 use std::{fmt, sync::Arc, time::Duration};
@@ -153,6 +152,9 @@ pub enum NotSent {
         /// What the broker said besides.
         message: Option<Arc<str>>,
     },
+    /// The broker does not let this client write there. Records for other topics are not concerned.
+    #[error(transparent)]
+    Unauthorized(AuthorizationError),
     /// The broker refused this record; those around it were sent without it.
     #[error("the broker refused the record{}", explained(.message))]
     RecordRejected {
@@ -173,6 +175,9 @@ pub enum NotSent {
     /// The partition's leader is too old, or too new, for this client.
     #[error("{0}")]
     Unsupported(Unsupported),
+    /// The partition's leader does not take this client for who it says it is.
+    #[error(transparent)]
+    Authentication(AuthenticationError),
     /// The topic was deleted and created again while the record waited.
     #[error("the topic was deleted and created again")]
     TopicRecreated,
@@ -187,8 +192,8 @@ impl NotSent {
         match self {
             Self::TimedOut { .. } | Self::TopicRecreated => true,
             Self::Rejected { code, .. } => code.is_retriable(),
-            Self::RecordRejected { .. } => false,
-            Self::TooLarge { .. } | Self::Unsupported(_) | Self::Closed => false,
+            Self::RecordRejected { .. } | Self::Unauthorized(_) => false,
+            Self::TooLarge { .. } | Self::Unsupported(_) | Self::Authentication(_) | Self::Closed => false,
         }
     }
 }
@@ -215,6 +220,9 @@ pub enum Unknown {
     /// The partition's leader was changed for one that is too old, or too new, for this client.
     #[error("{0}")]
     Unsupported(Unsupported),
+    /// The partition's leader does not take this client for who it says it is any more.
+    #[error(transparent)]
+    Authentication(AuthenticationError),
     /// The topic was deleted and created again while an answer was awaited.
     #[error("the topic was deleted and created again before an answer came")]
     TopicRecreated,

@@ -235,7 +235,7 @@ impl ProduceLane {
     fn settle(&mut self, slot: &Arc<PartitionSlot>, id: u64, answer: &Answer, now: Instant) -> bool {
         let settled = slot.lock().settle(id, answer, now);
         if let Some(completion) = settled.completion {
-            completion.tell(&self.counters);
+            completion.of_topic(&slot.topic).tell(&self.counters);
         }
         if let Some(moved) = settled.moved {
             add(&self.counters.records_not_sent, u64::from(moved.refused));
@@ -298,7 +298,7 @@ impl ProduceLane {
     }
 
     /// Gives up what is listed: the records would wait in vain for as long as they may.
-    fn refuse_all(&mut self, cause: Unsupported) {
+    fn refuse_all(&mut self, cause: &GiveUp) {
         loop {
             self.door.take_into(&mut self.ready);
             let later = self.later.drain(..).map(|(_, slot)| slot);
@@ -306,7 +306,7 @@ impl ProduceLane {
             for slot in slots {
                 let mut queue = slot.lock();
                 let given_up = match queue.unlist(&self.door) {
-                    true => queue.give_up(GiveUp::Unsupported(cause)),
+                    true => queue.give_up(cause),
                     false => Vec::new(),
                 };
                 slot.note_queued(&queue);
@@ -353,7 +353,7 @@ impl Lane for ProduceLane {
 
     fn poll_request(&mut self, now: Instant) -> Option<Request> {
         if let Some(cause) = self.unsupported {
-            self.refuse_all(cause);
+            self.refuse_all(&GiveUp::Unsupported(cause));
         }
         let version = self.version?;
         loop {
@@ -445,6 +445,9 @@ impl Lane for ProduceLane {
             self.lose(request, now);
         }
         self.forget_moved();
+        if let Some(error) = cause.fatal_authentication() {
+            self.refuse_all(&GiveUp::Authentication(error.clone()));
+        }
         // Nobody polls a lane that needs no connection: what is listed next has to wake it, or lies there for ever.
         // If something was listed already, the lane connects anyway.
         let _nothing_listed = self.door.rest(Rest::Listed);

@@ -262,7 +262,7 @@ impl Producer {
         let outstanding = shared.outstanding();
         let states = outstanding.iter().map(|(batch, _)| batch.clone()).collect();
         if timeout(within, settle_all(states)).await.is_err() {
-            shared.give_up_all(GiveUp::Closed);
+            shared.give_up_all(&GiveUp::Closed);
         }
         shared.stop();
         let driver = self.0.driver.lock().unwrap_or_else(PoisonError::into_inner).take();

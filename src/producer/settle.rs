@@ -14,7 +14,7 @@ use super::{
     idempotence::{Verdict, sequence_after, verdict},
     partition::PartitionQueue,
 };
-use crate::error::ErrorCode;
+use crate::error::{AuthenticationError, ErrorCode};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -53,7 +53,7 @@ pub(crate) struct Settled {
 }
 
 /// Which records are given up, and why.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum GiveUp {
     /// Those whose deadline has passed.
     Overdue(Instant),
@@ -61,6 +61,8 @@ pub(crate) enum GiveUp {
     TopicRecreated,
     /// All: their leader does not speak what this client does.
     Unsupported(Unsupported),
+    /// All: their leader does not take this client for who it says it is.
+    Authentication(AuthenticationError),
     /// All: the producer closes.
     Closed,
 }
@@ -114,7 +116,7 @@ impl PartitionQueue {
     }
 
     /// Gives records up. Those in a request get their outcome now, and what the answer says changes nothing for them.
-    pub(crate) fn give_up(&mut self, which: GiveUp) -> Vec<Completion> {
+    pub(crate) fn give_up(&mut self, which: &GiveUp) -> Vec<Completion> {
         let mut completions = Vec::new();
         let after = self.delivery_timeout();
         let mut at = 0;
@@ -323,27 +325,29 @@ impl PartitionQueue {
 }
 
 impl GiveUp {
-    fn covers(self, deadline: Instant) -> bool {
+    fn covers(&self, deadline: Instant) -> bool {
         match self {
-            Self::Overdue(now) => deadline <= now,
-            Self::TopicRecreated | Self::Unsupported(_) | Self::Closed => true,
+            Self::Overdue(now) => deadline <= *now,
+            Self::TopicRecreated | Self::Unsupported(_) | Self::Authentication(_) | Self::Closed => true,
         }
     }
 
-    fn not_sent(self, after: Duration, last: Option<ErrorCode>) -> Outcome {
+    fn not_sent(&self, after: Duration, last: Option<ErrorCode>) -> Outcome {
         Outcome::NotSent(match self {
             Self::Overdue(_) => NotSent::TimedOut { after, last },
             Self::TopicRecreated => NotSent::TopicRecreated,
-            Self::Unsupported(cause) => NotSent::Unsupported(cause),
+            Self::Unsupported(cause) => NotSent::Unsupported(*cause),
+            Self::Authentication(cause) => NotSent::Authentication(cause.clone()),
             Self::Closed => NotSent::Closed,
         })
     }
 
-    fn unknown(self, after: Duration, last: Option<ErrorCode>) -> Outcome {
+    fn unknown(&self, after: Duration, last: Option<ErrorCode>) -> Outcome {
         Outcome::Unknown(match self {
             Self::Overdue(_) => Unknown::TimedOut { after, last },
             Self::TopicRecreated => Unknown::TopicRecreated,
-            Self::Unsupported(cause) => Unknown::Unsupported(cause),
+            Self::Unsupported(cause) => Unknown::Unsupported(*cause),
+            Self::Authentication(cause) => Unknown::Authentication(cause.clone()),
             Self::Closed => Unknown::Closed,
         })
     }

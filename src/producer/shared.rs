@@ -214,7 +214,7 @@ impl Shared {
     }
 
     /// Gives records up in one partition.
-    pub(super) fn give_up(&self, slot: &Arc<PartitionSlot>, which: GiveUp) {
+    pub(super) fn give_up(&self, slot: &Arc<PartitionSlot>, which: &GiveUp) {
         let (completions, lane) = {
             let mut queue = slot.lock();
             let completions = queue.give_up(which);
@@ -231,7 +231,7 @@ impl Shared {
     }
 
     /// Gives all records up that have no outcome.
-    pub(super) fn give_up_all(&self, which: GiveUp) {
+    pub(super) fn give_up_all(&self, which: &GiveUp) {
         for topic in self.topics() {
             for slot in topic.slots() {
                 self.give_up(slot, which);

@@ -35,11 +35,15 @@ pub(crate) enum ApiKey {
     Heartbeat = 12,
     LeaveGroup = 13,
     SyncGroup = 14,
+    #[cfg(feature = "sasl")]
+    SaslHandshake = 17,
     ApiVersions = 18,
     CreateTopics = 19,
     DeleteTopics = 20,
     InitProducerId = 22,
     DescribeConfigs = 32,
+    #[cfg(feature = "sasl")]
+    SaslAuthenticate = 36,
     DeleteGroups = 42,
     IncrementalAlterConfigs = 44,
     DescribeCluster = 60,
@@ -61,11 +65,15 @@ impl ApiKey {
             Self::Heartbeat => "Heartbeat",
             Self::LeaveGroup => "LeaveGroup",
             Self::SyncGroup => "SyncGroup",
+            #[cfg(feature = "sasl")]
+            Self::SaslHandshake => "SaslHandshake",
             Self::ApiVersions => "ApiVersions",
             Self::CreateTopics => "CreateTopics",
             Self::DeleteTopics => "DeleteTopics",
             Self::InitProducerId => "InitProducerId",
             Self::DescribeConfigs => "DescribeConfigs",
+            #[cfg(feature = "sasl")]
+            Self::SaslAuthenticate => "SaslAuthenticate",
             Self::DeleteGroups => "DeleteGroups",
             Self::IncrementalAlterConfigs => "IncrementalAlterConfigs",
             Self::DescribeCluster => "DescribeCluster",
@@ -95,8 +103,8 @@ impl VersionRange {
 
 /// One kind of request: how its body is written and how the answer's body is read, in each version spoken.
 ///
-/// The request type implements it. All versions spoken are "flexible" (tagged fields, compact strings), but for
-/// ApiVersions v0.
+/// The request type implements it. All versions spoken are "flexible" (tagged fields, compact strings), but for those of
+/// ApiVersions before v3 and of SaslHandshake.
 pub(crate) trait Api {
     /// Which request it is.
     const KEY: ApiKey;

@@ -29,9 +29,13 @@ impl Body {
 
 /// Whether requests and answers of this API in this version carry tagged fields in their headers.
 ///
-/// All versions that this client writes do, but for ApiVersions v0; its answer has the old header in every version,
-/// so that a client that guessed wrong can still read it (KIP-511).
+/// All versions that this client writes do, but for ApiVersions v0 and SaslHandshake; the answer of the former has the old
+/// header in every version, so that a client that guessed wrong can still read it (KIP-511).
 const fn is_flexible(key: ApiKey, version: i16) -> bool {
+    #[cfg(feature = "sasl")]
+    if matches!(key, ApiKey::SaslHandshake) {
+        return false;
+    }
     !(matches!(key, ApiKey::ApiVersions) && version < 3)
 }
 
@@ -77,9 +81,13 @@ pub(crate) fn response_body(key: ApiKey, version: i16, frame: Bytes) -> Result<R
 }
 
 /// For how long the broker takes up no further request, in milliseconds as it stated them; 0 where the answer does not
-/// begin with it: Produce's and ApiVersions' have it further on.
+/// begin with it: Produce's and ApiVersions' have it further on, and those of SASL not at all.
 pub(crate) fn throttle_time_ms(key: ApiKey, version: i16, frame: Bytes) -> Result<i32, DecodeError> {
     if matches!(key, ApiKey::Produce | ApiKey::ApiVersions) {
+        return Ok(0);
+    }
+    #[cfg(feature = "sasl")]
+    if matches!(key, ApiKey::SaslHandshake | ApiKey::SaslAuthenticate) {
         return Ok(0);
     }
     response_body(key, version, frame)?.i32("throttle time")
@@ -173,7 +181,8 @@ mod tests {
     #[test]
     fn the_throttle_time_is_found_in_every_answer_that_begins_with_it() {
         for (key, version, _) in headers() {
-            let further_on = matches!(key, ApiKey::Produce | ApiKey::ApiVersions);
+            let further_on =
+                matches!(key, ApiKey::Produce | ApiKey::ApiVersions) || key.name().starts_with("Sasl");
             let frame = Bytes::from_static(b"\0\0\0\x05\0\0\0\0\x09");
             let expected = if further_on { 0 } else { 9 };
             assert_eq!(throttle_time_ms(key, version, frame).unwrap(), expected, "{} v{version}", key.name());

@@ -156,12 +156,14 @@ async fn every_api_is_covered_in_its_lowest_and_highest_version_and_with_its_err
             answered.entry(key).or_default().append(&mut codes);
         }
     }
-    let spoken = craftwire::internals::spoken_apis();
+    // Logins succeed on listeners of their own only: see the tests of security.
+    let spoken =
+        craftwire::internals::spoken_apis().into_iter().filter(|(_, name, ..)| !name.starts_with("Sasl"));
     let mut missing = String::new();
     let mut table = String::from("API | cases | versions | codes\n");
-    for (number, name, min, max) in &spoken {
-        let about = cases().filter(|case| case.about as i16 == *number).count();
-        let of_api = || answered.iter().filter(|((api, _), _)| api == number);
+    for (number, name, min, max) in spoken {
+        let about = cases().filter(|case| case.about as i16 == number).count();
+        let of_api = || answered.iter().filter(|((api, _), _)| *api == number);
         let is_success = |codes: &BTreeSet<i16>| codes.iter().all(|code| *code == 0);
         let succeeded: BTreeSet<i16> = of_api()
             .filter(|(_, all)| all.iter().any(is_success))
@@ -170,12 +172,11 @@ async fn every_api_is_covered_in_its_lowest_and_highest_version_and_with_its_err
         let codes: BTreeSet<i16> = of_api().flat_map(|(_, all)| all.iter().flatten().copied()).collect();
         let _ = writeln!(table, "{name} | {about} | {succeeded:?} | {codes:?}");
         for version in [min, max] {
-            if !succeeded.contains(version) {
+            if !succeeded.contains(&version) {
                 let _ = writeln!(missing, "{name} v{version} has no success");
             }
         }
-        let acted_on =
-            ACTED_ON.iter().filter(|(api, _)| *api as i16 == *number).flat_map(|(_, codes)| *codes);
+        let acted_on = ACTED_ON.iter().filter(|(api, _)| *api as i16 == number).flat_map(|(_, codes)| *codes);
         for code in acted_on.filter(|code| !codes.contains(&code.0)) {
             let _ = writeln!(missing, "{name} has no answer with {code}");
         }

@@ -1,9 +1,12 @@
 //! Task: ApiVersions (18), and what a broker does with bytes that it does not understand.
 
 use crate::{case::cases, checklist::versions_of, connection::Connection, target::Target};
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::{
-    messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, RequestHeader},
+    messages::{
+        ApiKey, ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, RequestHeader,
+        SaslAuthenticateRequest, SaslHandshakeRequest,
+    },
     protocol::{Decodable, Encodable},
 };
 
@@ -19,6 +22,8 @@ cases! {
         closes_on_bodies_that_are_cut
         closes_on_bytes_that_are_no_request
         answers_in_the_order_of_the_requests;
+    SaslHandshake:
+        refuses_a_login_where_none_is_asked_for;
 }
 
 fn request() -> ApiVersionsRequest {
@@ -50,6 +55,18 @@ async fn tells_the_versions_in_every_version(target: &Target) {
             assert!(told.min_version <= min && max <= told.max_version, "{name}: {told:?}");
         }
     }
+}
+
+async fn refuses_a_login_where_none_is_asked_for(target: &Target) {
+    let mut connection = target.connect().await;
+    let handshake = SaslHandshakeRequest::default().with_mechanism("PLAIN".into());
+    let answer = connection.ask(1, &handshake).await;
+    target.note("handshake", &answer);
+    assert_eq!(answer.error_code, 34);
+    let message = SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from_static(b"\0smith\0iron"));
+    let answer = connection.ask(2, &message).await;
+    target.note("message", &answer);
+    assert_eq!(answer.error_code, 34);
 }
 
 async fn answers_a_version_too_high_in_the_lowest(target: &Target) {

@@ -221,7 +221,7 @@ impl Core {
         state.handle_failure(now);
         let partition = state.name.clone();
         if first && is_refusal(code) {
-            self.fail(ConsumeError::Partition { partition, code });
+            self.fail(ConsumeError::of_partition(partition, code));
         }
         self.work.refresh = true;
         self.wakes.driver = true;

@@ -124,6 +124,9 @@ impl Core {
 
     /// Has the reader see `error`, in order. When nobody reads, the oldest give way to the newest.
     pub(crate) fn fail(&mut self, error: ConsumeError) {
+        if self.is_closed && error.is_fatal() {
+            return; // it is over already, and the first reason counts
+        }
         if self.errors.len() == ERRORS_KEPT {
             self.errors.pop_front();
         }

@@ -6,7 +6,7 @@
 use super::request::{Identity, Setback, by_topic};
 use crate::{
     backoff::Backoff,
-    consumer::{positions::AssignmentId, record::TopicPartition, shared::Shared},
+    consumer::{error::ConsumeError, positions::AssignmentId, record::TopicPartition, shared::Shared},
     error::{ErrorCode, RequestError},
     wire::{
         ApiKey,
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -33,6 +33,8 @@ pub(crate) struct CommittedOffsets {
     is_in_flight: bool,
     retry_at: Option<Instant>,
     backoff: Backoff,
+    /// The partitions of which it was told that they are not allowed.
+    told: BTreeSet<TopicPartition>,
 }
 
 impl CommittedOffsets {
@@ -43,6 +45,7 @@ impl CommittedOffsets {
             is_in_flight: false,
             retry_at: None,
             backoff: Backoff::new(RETRY_MIN, RETRY_MAX, seed),
+            told: BTreeSet::new(),
         }
     }
 
@@ -107,7 +110,7 @@ impl CommittedOffsets {
     }
 
     /// Gives each partition its offset. Says whether some have none yet.
-    fn take_offsets(&self, asked: &Asked, answer: OffsetFetchResponse) -> bool {
+    fn take_offsets(&mut self, asked: &Asked, answer: OffsetFetchResponse) -> bool {
         let mut answered: BTreeMap<(String, i32), (CommittedPartition, ErrorCode)> = BTreeMap::new();
         for (topic, partitions) in answer.topics {
             for (partition, error) in partitions {
@@ -115,15 +118,21 @@ impl CommittedOffsets {
             }
         }
         let mut is_missing = false;
+        let told = &mut self.told;
         self.shared.with(|core| {
             for (id, name) in asked {
                 match answered.get(&(name.topic.to_string(), name.partition)) {
                     Some((found, code)) if code.is_ok() => {
+                        told.remove(name);
                         core.handle_committed_offset(*id, found.offset, found.leader_epoch);
                     }
                     Some((_, code)) => {
                         tracing::debug!(%code, partition = %name, "no committed offset yet");
                         is_missing = true;
+                        let is_forbidden = *code == ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+                        if is_forbidden && told.insert(name.clone()) {
+                            core.fail(ConsumeError::of_partition(name.clone(), *code));
+                        }
                     }
                     // An answer that leaves a partition out says nothing of it.
                     None => is_missing = true,

@@ -173,7 +173,7 @@ impl Committing {
             self.end_committing(&Ok(()));
             return None;
         };
-        let refused = CommitError::Refused { partition: failed.name.clone(), code };
+        let refused = CommitError::of_partition(failed.name.clone(), &self.group, code);
         match code {
             // The group may have gone on since the commit was sent; the next heartbeat says what has become of it.
             ErrorCode::STALE_MEMBER_EPOCH => return Some(self.hold()),

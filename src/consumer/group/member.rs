@@ -232,10 +232,11 @@ impl Member {
                 tracing::warn!(%error, group = %self.group, "the group's coordinator cannot be found");
                 self.find_at = Some(now + self.find_backoff.next_delay());
                 match error {
-                    RequestError::Broker { code: ErrorCode::GROUP_AUTHORIZATION_FAILED, .. }
+                    RequestError::Unauthorized { .. }
                     | RequestError::Connection { source: ConnectionError::Version { .. }, .. } => {
                         self.refuse(error);
                     }
+                    error if error.fatal_authentication().is_some() => self.refuse(error),
                     _ => {}
                 }
             }
@@ -337,8 +338,27 @@ impl Member {
     }
 
     fn refuse(&self, source: RequestError) {
-        let group = self.group.clone();
-        self.shared.with(|core| core.fail(ConsumeError::Group { group, source }));
+        let source = match source {
+            RequestError::Broker { api, code, message } => {
+                // A refusal for a topic does not say which of them it is about.
+                let topics: Vec<_> = self.config.topic_names().iter().map(ToString::to_string).collect();
+                let is_topic = code == ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+                let name = if is_topic { topics.join(", ") } else { self.group.to_string() };
+                RequestError::refused(
+                    api,
+                    code,
+                    message,
+                    &name,
+                    if is_topic { "DESCRIBE and READ" } else { "READ" },
+                )
+            }
+            other => other,
+        };
+        let error = match source.fatal_authentication() {
+            Some(error) => ConsumeError::Authentication(error.clone()),
+            None => ConsumeError::Group { group: self.group.clone(), source },
+        };
+        self.shared.with(|core| core.fail(error));
     }
 
     /// Under which name commits are made, `None` while none can be.

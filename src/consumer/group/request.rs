@@ -42,6 +42,7 @@ impl Setback {
     pub(crate) fn of_no_answer(error: RequestError) -> Self {
         match error {
             RequestError::Connection { source: ConnectionError::Version { .. }, .. } => Self::Refused(error),
+            _ if error.fatal_authentication().is_some() => Self::Refused(error),
             _ => Self::CoordinatorLost,
         }
     }

@@ -23,6 +23,8 @@ pub(crate) mod metadata;
 pub(crate) mod offset_commit;
 pub(crate) mod offset_fetch;
 pub(crate) mod produce;
+pub(crate) mod sasl_authenticate;
+pub(crate) mod sasl_handshake;
 pub(crate) mod sync_group;
 mod throttle;
 
@@ -63,6 +65,8 @@ pub enum Api {
     DescribeGroups = 15,
     /// Tells the groups that a broker coordinates.
     ListGroups = 16,
+    /// Names the mechanism of an authentication.
+    SaslHandshake = 17,
     /// Tells the versions of all APIs.
     ApiVersions = 18,
     /// Creates topics.
@@ -73,6 +77,8 @@ pub enum Api {
     InitProducerId = 22,
     /// Tells the configs of topics, brokers and groups.
     DescribeConfigs = 32,
+    /// Carries the messages of an authentication.
+    SaslAuthenticate = 36,
     /// Deletes groups.
     DeleteGroups = 42,
     /// Changes configs.
@@ -101,11 +107,13 @@ impl Api {
         Self::SyncGroup,
         Self::DescribeGroups,
         Self::ListGroups,
+        Self::SaslHandshake,
         Self::ApiVersions,
         Self::CreateTopics,
         Self::DeleteTopics,
         Self::InitProducerId,
         Self::DescribeConfigs,
+        Self::SaslAuthenticate,
         Self::DeleteGroups,
         Self::IncrementalAlterConfigs,
         Self::DescribeCluster,
@@ -141,11 +149,13 @@ impl Api {
             Self::SyncGroup => (0, 5),
             Self::DescribeGroups => (0, 6),
             Self::ListGroups => (0, 5),
+            Self::SaslHandshake => (0, 1),
             Self::ApiVersions => (0, 4),
             Self::CreateTopics => (2, 7),
             Self::DeleteTopics => (1, 6),
             Self::InitProducerId => (0, 5),
             Self::DescribeConfigs => (1, 4),
+            Self::SaslAuthenticate => (0, 2),
             Self::DeleteGroups => (0, 2),
             Self::IncrementalAlterConfigs => (0, 1),
             Self::DescribeCluster => (0, 2),
@@ -178,11 +188,13 @@ pub(crate) fn serve(core: &mut Core, context: &Context, body: Bytes) -> Answer {
         Api::SyncGroup => sync_group::serve(core, context, body),
         Api::DescribeGroups => answer(core, context, body, describe_groups::handle),
         Api::ListGroups => answer(core, context, body, list_groups::handle),
+        Api::SaslHandshake => answer(core, context, body, sasl_handshake::handle),
         Api::ApiVersions => answer(core, context, body, api_versions::handle),
         Api::CreateTopics => answer(core, context, body, create_topics::handle),
         Api::DeleteTopics => answer(core, context, body, delete_topics::handle),
         Api::InitProducerId => answer(core, context, body, init_producer_id::handle),
         Api::DescribeConfigs => answer(core, context, body, describe_configs::handle),
+        Api::SaslAuthenticate => answer(core, context, body, sasl_authenticate::handle),
         Api::DeleteGroups => answer(core, context, body, delete_groups::handle),
         Api::IncrementalAlterConfigs => answer(core, context, body, incremental_alter_configs::handle),
         Api::DescribeCluster => answer(core, context, body, describe_cluster::handle),

@@ -17,6 +17,17 @@ macro_rules! throttled {
     };
 }
 
+use kafka_protocol::messages::{SaslAuthenticateResponse, SaslHandshakeResponse};
+
+/// Who is not known yet is told nothing of quotas.
+impl Throttled for SaslHandshakeResponse {
+    fn set_throttle_time_ms(&mut self, _throttle_time_ms: i32) {}
+}
+
+impl Throttled for SaslAuthenticateResponse {
+    fn set_throttle_time_ms(&mut self, _throttle_time_ms: i32) {}
+}
+
 throttled! {
     ApiVersionsResponse, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse, CreateTopicsResponse,
     DeleteGroupsResponse, DeleteTopicsResponse, DescribeClusterResponse, DescribeConfigsResponse,

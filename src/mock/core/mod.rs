@@ -105,6 +105,8 @@ pub(crate) struct Core {
     pub(crate) hooks: Hooks,
     pub(crate) forgeries: Forgeries,
     pub(crate) quotas: Quotas,
+    #[cfg(feature = "sasl")]
+    pub(crate) sasl: super::sasl::Sasl,
     requests: BTreeMap<Api, u64>,
     /// When retention is checked next.
     retention_due: Instant,
@@ -137,6 +139,8 @@ impl Core {
         let retention_due = now + settings.retention_check_interval.min(FIRST_RETENTION_CHECK);
         Self {
             configs: Configs::new(&settings),
+            #[cfg(feature = "sasl")]
+            sasl: settings.sasl.clone(),
             settings,
             cluster_id: random.uuid().simple().to_string(),
             brokers,
@@ -167,6 +171,8 @@ impl Core {
 
     /// Forgets a connection that is closed.
     pub(crate) fn disconnected(&mut self, connection: u64) {
+        #[cfg(feature = "sasl")]
+        self.sasl.disconnected(connection);
         self.parked.remove(&connection);
         self.held_back.remove(&connection);
         self.replies.remove(&connection);

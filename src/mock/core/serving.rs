@@ -51,6 +51,10 @@ impl Core {
         }
         let Ok(header) = decode_request_header_from_buffer(&mut body) else { return Outcome::Close };
         let Some(api) = Api::from_number(header.request_api_key) else { return Outcome::Close };
+        #[cfg(feature = "sasl")]
+        if !self.sasl.admits(origin.connection, api, now) {
+            return Outcome::Close;
+        }
         *self.requests.entry(api).or_default() += 1;
         let call = Call {
             api,
@@ -140,6 +144,10 @@ impl Core {
             Answer::Silent => return Outcome::Silent,
             Answer::Close => return Outcome::Close,
         };
+        #[cfg(feature = "sasl")]
+        if self.sasl.is_refused(context.origin.connection) {
+            return Outcome::Last(frame, Ending::Close);
+        }
         match after {
             Some(Action::Disconnect(_)) => Outcome::Close,
             Some(Action::Reset(_)) => Outcome::Last(Bytes::new(), Ending::Reset),

@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
                 25 => self.process_zombie(),
                 26 => {
                     self.now += Duration::from_secs(1) * u32::from(self.input.byte() / 2);
-                    self.give_up(about, GiveUp::Overdue(self.now));
+                    self.give_up(about, &GiveUp::Overdue(self.now));
                 }
                 27 => self.offer_producer_id(),
                 28..=30 => self.connect(about),
@@ -207,7 +207,7 @@ impl<'a> Run<'a> {
                     if self.input.byte() == 0xff {
                         self.slots[about].lock().close();
                         self.closed.insert(about);
-                        self.give_up(about, GiveUp::Closed);
+                        self.give_up(about, &GiveUp::Closed);
                     }
                 }
             }
@@ -429,7 +429,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn give_up(&mut self, p: usize, which: GiveUp) {
+    fn give_up(&mut self, p: usize, which: &GiveUp) {
         let (completions, lane) = {
             let mut queue = self.slots[p].lock();
             (queue.give_up(which), queue.list())

@@ -210,7 +210,7 @@ fn parts_are_given_up_at_the_deadline_of_their_records() {
     }
     assert_eq!(rig.slot.lock().outstanding().map(|(_, records)| records).sum::<u32>(), 8);
     rig.now += Duration::from_secs(120);
-    tell(rig.slot.lock().give_up(GiveUp::Overdue(rig.now)));
+    tell(rig.slot.lock().give_up(&GiveUp::Overdue(rig.now)));
     for record in 1..=8 {
         assert!(matches!(rig.outcome(record), Some(Outcome::NotSent(NotSent::TimedOut { .. }))), "{record}");
     }

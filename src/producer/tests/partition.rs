@@ -252,7 +252,7 @@ fn promise_6_codes_that_leave_it_open_are_retried_until_the_deadline_and_then_un
         assert_eq!(rig.poll().unwrap().bytes, out.bytes, "{code}");
         rig.say(&out, ErrorCode(code));
         rig.now += Duration::from_secs(120);
-        tell(rig.slot.lock().give_up(GiveUp::Overdue(rig.now)));
+        tell(rig.slot.lock().give_up(&GiveUp::Overdue(rig.now)));
         let after = Duration::from_secs(120);
         let last = Some(ErrorCode(code));
         assert_eq!(rig.outcome(1), Some(&Outcome::Unknown(Unknown::TimedOut { after, last })), "{code}");
@@ -266,7 +266,7 @@ fn what_was_never_sent_or_surely_not_written_is_not_sent_at_the_deadline() {
     let out = rig.poll().unwrap();
     rig.say(&out, ErrorCode::NOT_ENOUGH_REPLICAS);
     rig.now += Duration::from_secs(120);
-    tell(rig.slot.lock().give_up(GiveUp::Overdue(rig.now)));
+    tell(rig.slot.lock().give_up(&GiveUp::Overdue(rig.now)));
     for record in 1..4 {
         assert!(matches!(rig.outcome(record), Some(Outcome::NotSent(NotSent::TimedOut { .. }))), "{record}");
     }
@@ -286,7 +286,7 @@ fn a_batch_given_up_in_flight_is_unknown_at_once_and_its_late_answer_changes_not
         rig.append(1);
         let out = rig.poll().unwrap();
         rig.now += Duration::from_secs(120);
-        tell(rig.slot.lock().give_up(GiveUp::Overdue(rig.now)));
+        tell(rig.slot.lock().give_up(&GiveUp::Overdue(rig.now)));
         assert!(matches!(rig.outcome(1), Some(Outcome::Unknown(Unknown::TimedOut { .. }))));
         assert!(rig.memory.used() > 0, "its bytes are still in the request");
         rig.append(2);
@@ -417,7 +417,7 @@ fn closing_refuses_what_comes_and_gives_up_what_is_there() {
     rig.slot.lock().close();
     assert!(matches!(append(&rig.slot, &rig.memory, 9, 10, rig.now), Err(Refused::Closed)));
     assert_eq!(rig.slot.lock().outstanding().map(|(_, records)| records).sum::<u32>(), 3);
-    tell(rig.slot.lock().give_up(GiveUp::Closed));
+    tell(rig.slot.lock().give_up(&GiveUp::Closed));
     assert_eq!(rig.outcome(1), Some(&Outcome::Unknown(Unknown::Closed)));
     assert_eq!(rig.outcome(2), Some(&Outcome::NotSent(NotSent::Closed)));
     assert_eq!(rig.slot.lock().outstanding().count(), 0);

@@ -23,6 +23,10 @@ pub(crate) mod metadata;
 pub(crate) mod offset_commit;
 pub(crate) mod offset_fetch;
 pub(crate) mod produce;
+#[cfg(feature = "sasl")]
+pub(crate) mod sasl_authenticate;
+#[cfg(feature = "sasl")]
+pub(crate) mod sasl_handshake;
 pub(crate) mod sync_group;
 
 #[cfg(feature = "internals")]

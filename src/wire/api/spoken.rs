@@ -23,6 +23,11 @@ use super::{
     produce::{PRODUCE_VERSIONS, ProduceResponse},
     sync_group::SyncGroupRequest,
 };
+#[cfg(feature = "sasl")]
+use super::{
+    sasl_authenticate::{SASL_AUTHENTICATE_VERSIONS, SaslAuthenticateResponse},
+    sasl_handshake::SaslHandshakeRequest,
+};
 use crate::{
     error::DecodeError,
     wire::{Api, ApiKey, VersionRange, reader::Reader},
@@ -30,19 +35,19 @@ use crate::{
 
 /// One line an API; a key of [`ApiKey`] without a line does not compile.
 macro_rules! spoken {
-    ($($key:ident: $api:ty,)*) => {
-        const ALL: &[ApiKey] = &[$(ApiKey::$key),*];
+    ($($(#[$when:meta])? $key:ident: $api:ty,)*) => {
+        const ALL: &[ApiKey] = &[$($(#[$when])? ApiKey::$key),*];
 
         const fn versions(key: ApiKey) -> VersionRange {
             match key {
-                $(ApiKey::$key => <$api as Spoken>::VERSIONS,)*
+                $($(#[$when])? ApiKey::$key => <$api as Spoken>::VERSIONS,)*
             }
         }
 
         /// Reads an answer's body as the client would, and drops what it says.
         pub(crate) fn read(key: ApiKey, version: i16, reader: &mut Reader) -> Result<(), DecodeError> {
             match key {
-                $(ApiKey::$key => <$api as Spoken>::read(version, reader),)*
+                $($(#[$when])? ApiKey::$key => <$api as Spoken>::read(version, reader),)*
             }
         }
     };
@@ -60,11 +65,15 @@ spoken! {
     Heartbeat: HeartbeatRequest,
     LeaveGroup: LeaveGroupRequest,
     SyncGroup: SyncGroupRequest,
+    #[cfg(feature = "sasl")]
+    SaslHandshake: SaslHandshakeRequest,
     ApiVersions: ApiVersionsRequest,
     CreateTopics: CreateTopicsRequest,
     DeleteTopics: DeleteTopicsRequest,
     InitProducerId: InitProducerIdRequest,
     DescribeConfigs: DescribeConfigsRequest,
+    #[cfg(feature = "sasl")]
+    SaslAuthenticate: SaslAuthenticate,
     DeleteGroups: DeleteGroupsRequest,
     IncrementalAlterConfigs: IncrementalAlterConfigsRequest,
     DescribeCluster: DescribeClusterRequest,
@@ -99,5 +108,18 @@ impl Spoken for Produce {
 
     fn read(version: i16, reader: &mut Reader) -> Result<(), DecodeError> {
         ProduceResponse::default().read(version, reader)
+    }
+}
+
+/// Its requests hold secrets and are put together by hand: it is no [`Api`].
+#[cfg(feature = "sasl")]
+struct SaslAuthenticate;
+
+#[cfg(feature = "sasl")]
+impl Spoken for SaslAuthenticate {
+    const VERSIONS: VersionRange = SASL_AUTHENTICATE_VERSIONS;
+
+    fn read(version: i16, reader: &mut Reader) -> Result<(), DecodeError> {
+        SaslAuthenticateResponse::read(version, reader).map(drop)
     }
 }
