@@ -72,7 +72,7 @@ async fn measure<S: Source, L: Load>(source: S, load: L, args: &LatencyArgs) -> 
         let _released = released.recv();
     });
     pacing.map_err(|error| Failure::because(Exit::Failed, "starting a thread", &error))?;
-    let Sent { load, mut answers, start } =
+    let Sent { load, mut answers, start, requests } =
         sending.await.map_err(|error| Failure::because(Exit::Failed, "sending", &error))?;
 
     for _ in 0..LOST_MS {
@@ -82,6 +82,7 @@ async fn measure<S: Source, L: Load>(source: S, load: L, args: &LatencyArgs) -> 
         sleep(Duration::from_millis(1)).await;
     }
     let end = Mark::new(clock.now_ns());
+    let requests = load.requests().saturating_sub(requests);
     load.close(CLOSE).await;
     answers.take_all();
     let mut seen = reading.stop().await?;
@@ -94,7 +95,7 @@ async fn measure<S: Source, L: Load>(source: S, load: L, args: &LatencyArgs) -> 
         end,
         errors: answers.errors + seen.errors,
         settings: json!({}),
-        more: latency_members(&mut seen.latencies_ns, expected, span_ns),
+        more: latency_members(&mut seen.latencies_ns, expected, span_ns, requests),
     })
 }
 
@@ -112,6 +113,8 @@ struct Sent<L: Load> {
     answers: Answers<L::Answer>,
     /// At the first one that counts.
     start: Mark,
+    /// How many requests had gone out then.
+    requests: u64,
 }
 
 impl<L: Load> Pacer<L> {
@@ -119,6 +122,7 @@ impl<L: Load> Pacer<L> {
         let Self { load, schedule, clock, warm } = self;
         let mut answers = Answers::default();
         let mut start = Mark::default();
+        let mut requests = 0;
         let mut turn = (0..load.len()).cycle();
         let mut number = 0;
         while number < schedule.total {
@@ -126,6 +130,7 @@ impl<L: Load> Pacer<L> {
             while number < schedule.total && schedule.due_ns(number) <= looked_ns {
                 if number == warm {
                     answers.errors = 0;
+                    requests = load.requests();
                     start = Mark::new(clock.now_ns());
                 }
                 let due_ns = schedule.due_ns(number);
@@ -138,7 +143,7 @@ impl<L: Load> Pacer<L> {
             answers.take_ready();
             pause(schedule.wait(looked_ns, clock.now_ns()));
         }
-        Sent { load, answers, start }
+        Sent { load, answers, start, requests }
     }
 }
 

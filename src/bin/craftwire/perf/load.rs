@@ -36,6 +36,9 @@ pub(crate) trait Load: Send + Sync + 'static {
     /// Waits until everything has its outcome.
     fn flush(&self) -> impl Future<Output = ()> + Send;
 
+    /// How many requests have gone out.
+    fn requests(&self) -> u64;
+
     /// Ends.
     fn close(&self, within: Duration) -> impl Future<Output = ()> + Send;
 }
@@ -127,6 +130,10 @@ impl Load for Raw {
         self.producer.flush().await;
     }
 
+    fn requests(&self) -> u64 {
+        self.producer.metrics().requests
+    }
+
     async fn close(&self, within: Duration) {
         self.producer.close(within).await;
     }
@@ -182,6 +189,11 @@ impl<B: Measured> Load for Typed<B> {
 
     async fn flush(&self) {
         self.publisher.flush().await;
+    }
+
+    fn requests(&self) -> u64 {
+        let metrics = self.publisher.metrics();
+        metrics.events.requests + metrics.progress.requests
     }
 
     async fn close(&self, within: Duration) {

@@ -45,7 +45,12 @@ impl Report {
 }
 
 /// What a latency run adds: exact percentiles of all latencies, by nearest rank.
-pub(crate) fn latency_members(latencies_ns: &mut [u64], expected: u64, span_ns: u64) -> Value {
+pub(crate) fn latency_members(
+    latencies_ns: &mut [u64],
+    expected: u64,
+    span_ns: u64,
+    requests: u64,
+) -> Value {
     latencies_ns.sort_unstable();
     let percentile = |permille| rounded(number(nearest_rank(latencies_ns, permille)) / 1e6, 3);
     let received = u64::try_from(latencies_ns.len()).unwrap_or(u64::MAX);
@@ -58,6 +63,7 @@ pub(crate) fn latency_members(latencies_ns: &mut [u64], expected: u64, span_ns: 
         "received": received,
         "lost": expected.saturating_sub(received),
         "rate_achieved": rounded(number(received) / seconds(span_ns.max(1)), 1),
+        "produce_requests_per_s": rounded(number(requests) / seconds(span_ns.max(1)), 1),
     })
 }
 
@@ -106,11 +112,11 @@ mod tests {
     #[test]
     fn percentiles_are_those_of_the_nearest_rank() {
         let mut latencies: Vec<u64> = (1..=1000).rev().map(|ms| ms * 1_000_000).collect();
-        let line = latency_members(&mut latencies, 1001, 1_000_000_000);
+        let line = latency_members(&mut latencies, 1001, 1_000_000_000, 250);
         assert_eq!((&line["p50_ms"], &line["p99_ms"]), (&json!(500.0), &json!(990.0)));
         assert_eq!((&line["p999_ms"], &line["max_ms"]), (&json!(999.0), &json!(1000.0)));
         assert_eq!((&line["received"], &line["lost"]), (&json!(1000), &json!(1)));
-        assert_eq!(line["rate_achieved"], 1000.0);
+        assert_eq!((&line["rate_achieved"], &line["produce_requests_per_s"]), (&json!(1000.0), &json!(250.0)));
         assert_eq!(nearest_rank(&[], 500), 0);
         assert_eq!(nearest_rank(&[7], 1), 7);
     }
