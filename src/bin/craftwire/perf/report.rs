@@ -45,12 +45,7 @@ impl Report {
 }
 
 /// What a latency run adds: exact percentiles of all latencies, by nearest rank.
-pub(crate) fn latency_members(
-    latencies_ns: &mut [u64],
-    expected: u64,
-    span_ns: u64,
-    requests: u64,
-) -> Value {
+pub(crate) fn latency_members(latencies_ns: &mut [u64], expected: u64, span_ns: u64, requests: u64) -> Value {
     latencies_ns.sort_unstable();
     let percentile = |permille| rounded(number(nearest_rank(latencies_ns, permille)) / 1e6, 3);
     let received = u64::try_from(latencies_ns.len()).unwrap_or(u64::MAX);
@@ -116,7 +111,10 @@ mod tests {
         assert_eq!((&line["p50_ms"], &line["p99_ms"]), (&json!(500.0), &json!(990.0)));
         assert_eq!((&line["p999_ms"], &line["max_ms"]), (&json!(999.0), &json!(1000.0)));
         assert_eq!((&line["received"], &line["lost"]), (&json!(1000), &json!(1)));
-        assert_eq!((&line["rate_achieved"], &line["produce_requests_per_s"]), (&json!(1000.0), &json!(250.0)));
+        assert_eq!(
+            (&line["rate_achieved"], &line["produce_requests_per_s"]),
+            (&json!(1000.0), &json!(250.0))
+        );
         assert_eq!(nearest_rank(&[], 500), 0);
         assert_eq!(nearest_rank(&[7], 1), 7);
     }
