@@ -100,7 +100,9 @@ impl Stage {
 
     /// Ends the faults, sees the load go on, and judges everything.
     pub(super) async fn judge(&self, play: Play) -> ProducerMetrics {
-        self.judge_by(play, judge).await
+        let metrics = self.judge_by(play, judge).await;
+        assert_eq!(metrics.loss_suspected, 0);
+        metrics
     }
 
     /// The same, with a judge of one's own for what became of the records.
@@ -120,7 +122,7 @@ impl Stage {
         play.total.send_replace(Some(log.len()));
         let read = timeout(PATIENCE, play.reader).await.expect("the reader reads on").unwrap();
         assert!(read == log, "{} records were read of {}", read.len(), log.len());
-        assert_eq!((metrics.loss_suspected, metrics.buffered_bytes), (0, 0));
+        assert_eq!(metrics.buffered_bytes, 0);
         metrics
     }
 
