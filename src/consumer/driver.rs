@@ -2,7 +2,7 @@
 //! by rule, what lanes learn of leaders passed on to the cluster, and a look at everything from time to time.
 
 use super::{
-    core::{Leadership, Lookup},
+    core::{Leadership, Lookup, Validation},
     lane::FetchLane,
     positions::Phase,
     record::TopicPartition,
@@ -14,8 +14,11 @@ use crate::{
     cluster::{Cluster, LaneTask, Target, Topology},
     error::{ConnectionError, ErrorCode, RequestError},
     net::{clock, waker::LaneWaker},
-    wire::api::list_offsets::{
-        EARLIEST, LATEST, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListedOffset,
+    wire::api::{
+        list_offsets::{
+            EARLIEST, LATEST, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListedOffset,
+        },
+        offset_for_leader_epoch::{AskedEpoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse},
     },
 };
 use std::{
@@ -25,14 +28,17 @@ use std::{
 };
 use tokio::{select, task::JoinSet, time::sleep_until};
 
-type Answered = (Vec<Lookup>, Result<ListOffsetsResponse, RequestError>);
+enum Answered {
+    Lookups(Vec<Lookup>, Result<ListOffsetsResponse, RequestError>),
+    Validations(Vec<Validation>, Result<OffsetForLeaderEpochResponse, RequestError>),
+}
 
 /// See the module.
 pub(crate) struct Driver {
     cluster: Cluster,
     shared: Arc<Shared>,
     lanes: BTreeMap<i32, LaneTask>,
-    lookups: JoinSet<Answered>,
+    asked: JoinSet<Answered>,
     /// When the metadata is asked for again because a partition has no leader.
     refresh_at: Option<Instant>,
     refresh_backoff: Backoff,
@@ -45,7 +51,7 @@ impl Driver {
             cluster,
             shared,
             lanes: BTreeMap::new(),
-            lookups: JoinSet::new(),
+            asked: JoinSet::new(),
             refresh_at: None,
             refresh_backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(1), seed),
         }
@@ -66,11 +72,15 @@ impl Driver {
                 [retry_at, self.refresh_at, watch_at].into_iter().flatten().min().unwrap_or(now + FAR_AWAY);
             select! {
                 biased;
-                Some(done) = self.lookups.join_next(), if !self.lookups.is_empty() => {
-                    if let Ok((asked, outcome)) = done {
+                Some(done) = self.asked.join_next(), if !self.asked.is_empty() => match done {
+                    Ok(Answered::Lookups(asked, outcome)) => {
                         self.handle_lookup(&asked, outcome, clock::now());
                     }
-                }
+                    Ok(Answered::Validations(asked, outcome)) => {
+                        self.handle_validation(&asked, outcome, clock::now());
+                    }
+                    Err(_) => {}
+                },
                 () = self.shared.driver.notified() => {}
                 changed = topology.changed() => {
                     if changed.is_err() {
@@ -100,6 +110,7 @@ impl Driver {
         self.refresh_while(is_leaderless, now);
         self.keep_lanes(&leaders, &work.reconnect);
         self.look_up(work.lookups);
+        self.validate(work.validations);
         work.retry_at
     }
 
@@ -175,11 +186,63 @@ impl Driver {
             let topics = topics.into_iter().map(|(topic, list)| (topic.to_owned(), list)).collect();
             let request = ListOffsetsRequest { isolation_level, topics };
             let (cluster, within) = (self.cluster.clone(), self.cluster.config().request_timeout);
-            self.lookups.spawn(async move {
-                let outcome = cluster.call(Target::Broker(leader), request, within).await;
-                (asked, outcome)
+            self.asked.spawn(async move {
+                Answered::Lookups(asked, cluster.call(Target::Broker(leader), request, within).await)
             });
         }
+    }
+
+    /// Asks the leaders whether they have what was read, each once for all its partitions.
+    fn validate(&mut self, validations: Vec<Validation>) {
+        let mut by_leader: BTreeMap<i32, Vec<Validation>> = BTreeMap::new();
+        for validation in validations {
+            by_leader.entry(validation.leader).or_default().push(validation);
+        }
+        for (leader, asked) in by_leader {
+            let mut topics: BTreeMap<&str, Vec<AskedEpoch>> = BTreeMap::new();
+            for one in &asked {
+                topics.entry(&one.name.topic).or_default().push(AskedEpoch {
+                    index: one.name.partition,
+                    current_leader_epoch: one.leader_epoch,
+                    leader_epoch: one.epoch,
+                });
+            }
+            let topics = topics.into_iter().map(|(topic, list)| (topic.to_owned(), list)).collect();
+            let request = OffsetForLeaderEpochRequest { topics };
+            let (cluster, within) = (self.cluster.clone(), self.cluster.config().request_timeout);
+            self.asked.spawn(async move {
+                Answered::Validations(asked, cluster.call(Target::Broker(leader), request, within).await)
+            });
+        }
+    }
+
+    fn handle_validation(
+        &self,
+        asked: &[Validation],
+        outcome: Result<OffsetForLeaderEpochResponse, RequestError>,
+        now: Instant,
+    ) {
+        let outcome =
+            outcome.inspect_err(|error| tracing::debug!(%error, "a leader does not say where epochs end"));
+        let is_unsupported =
+            matches!(&outcome, Err(RequestError::Connection { source: ConnectionError::Version { .. }, .. }));
+        let answer = outcome.as_ref().ok();
+        let find = |one: &Validation| {
+            let (_, list) = answer?.topics.iter().find(|(topic, _)| **topic == *one.name.topic)?;
+            list.iter().find(|end| end.index == one.name.partition)
+        };
+        self.shared.with(|core| {
+            for one in asked {
+                match find(one) {
+                    _ if is_unsupported => core.handle_validation_unsupported(one),
+                    Some(end) if end.error.is_ok() => {
+                        core.handle_validated(one, end.leader_epoch, end.end_offset);
+                    }
+                    Some(end) => core.handle_validation_failed(one, Some(end.error), now),
+                    None => core.handle_validation_failed(one, None, now),
+                }
+            }
+        });
     }
 
     fn handle_lookup(

@@ -55,6 +55,8 @@ pub(crate) struct PartitionState {
     pub(crate) fetch_position: i64,
     /// The leader epoch of what was fetched last, -1 when it is not known.
     pub(crate) fetch_epoch: i32,
+    /// The leader's epoch is a newer one, and the leader has not said yet whether it has what was read.
+    pub(crate) is_unvalidated: bool,
     pub(crate) tracker: Tracker,
     pub(crate) buffered_bytes: usize,
     /// A lane left it out because its share of the buffer is full.
@@ -63,7 +65,7 @@ pub(crate) struct PartitionState {
     pub(crate) corrupt_at: Option<i64>,
     pub(crate) retry_at: Option<Instant>,
     pub(crate) failures: u32,
-    /// A lookup of its offset is under way.
+    /// A question about its offset is under way.
     pub(crate) is_looked_up: bool,
     /// From the last answer, -1 before it.
     pub(crate) high_watermark: i64,
@@ -87,6 +89,7 @@ impl PartitionState {
             is_replaced: false,
             fetch_position: -1,
             fetch_epoch: -1,
+            is_unvalidated: false,
             tracker: Tracker::new(-1, -1, None),
             buffered_bytes: 0,
             is_withheld: false,
@@ -117,6 +120,7 @@ impl PartitionState {
         self.tracker = Tracker::new(offset, leader_epoch, committed);
         self.lineage = serial;
         self.corrupt_at = None;
+        self.is_unvalidated = false;
         self.rewind(serial);
     }
 
@@ -131,6 +135,12 @@ impl PartitionState {
         self.clear_failures();
     }
 
+    /// What was read before a newer leader epoch may not be in that leader's log.
+    pub(crate) fn compare_epochs(&mut self) {
+        let is_older = (0..self.leader_epoch).contains(&self.fetch_epoch);
+        self.is_unvalidated = is_older && self.phase == Phase::Reading;
+    }
+
     /// The broker that it is fetched from.
     pub(crate) fn source(&self) -> Option<i32> {
         self.read_replica.map(|(broker, _)| broker).or(self.leader)
@@ -138,7 +148,7 @@ impl PartitionState {
 
     /// Whether it can be in a fetch, its share of the buffer and its back-off aside.
     pub(crate) fn is_readable(&self) -> bool {
-        self.phase == Phase::Reading && !self.is_paused && self.leader.is_some()
+        self.phase == Phase::Reading && !self.is_paused && !self.is_unvalidated && self.leader.is_some()
     }
 
     /// Where what may be handed out ends, -1 while that is not known.

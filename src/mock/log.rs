@@ -165,8 +165,11 @@ impl Log {
     }
 
     /// KIP-320: the largest epoch at or below `epoch` and the offset where it ends. One that is older than all that are
-    /// known ends where they begin, as Kafka's `LeaderEpochFileCache` has it.
+    /// known ends where they begin, and of one that is newer nothing is known, as Kafka's `LeaderEpochFileCache` has it.
     pub(crate) fn end_of_epoch(&self, epoch: i32) -> Option<(i32, i64)> {
+        if epoch < 0 || self.epochs.last().is_none_or(|(last, _)| *last < epoch) {
+            return None;
+        }
         let after = self.epochs.partition_point(|(known, _)| *known <= epoch);
         let end = self.epochs.get(after).map(|(_, first)| *first);
         match after.checked_sub(1).and_then(|at| self.epochs.get(at)) {
@@ -252,7 +255,7 @@ mod tests {
         assert_eq!(log.find_max_time(), Some((1002, 5, 1)));
         assert_eq!((log.epoch_at(4), log.epoch_at(5)), (0, 1));
         assert_eq!(log.end_of_epoch(0), Some((0, 5)));
-        assert_eq!(log.end_of_epoch(9), Some((1, 6)));
+        assert_eq!((log.end_of_epoch(1), log.end_of_epoch(2)), (Some((1, 6)), None));
         let mut emptied = log_of(&[3]);
         emptied.truncate(0);
         assert_eq!(emptied.end_of_epoch(0), None);

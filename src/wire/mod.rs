@@ -41,6 +41,7 @@ pub(crate) enum ApiKey {
     CreateTopics = 19,
     DeleteTopics = 20,
     InitProducerId = 22,
+    OffsetForLeaderEpoch = 23,
     DescribeConfigs = 32,
     #[cfg(feature = "sasl")]
     SaslAuthenticate = 36,
@@ -71,6 +72,7 @@ impl ApiKey {
             Self::CreateTopics => "CreateTopics",
             Self::DeleteTopics => "DeleteTopics",
             Self::InitProducerId => "InitProducerId",
+            Self::OffsetForLeaderEpoch => "OffsetForLeaderEpoch",
             Self::DescribeConfigs => "DescribeConfigs",
             #[cfg(feature = "sasl")]
             Self::SaslAuthenticate => "SaslAuthenticate",

@@ -13,6 +13,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
     [
         crate::classic_groups::CASES,
         crate::configs::CASES,
+        crate::epoch_ends::CASES,
         crate::fetch::CASES,
         crate::fetch_sessions::CASES,
         crate::group_epochs::CASES,
@@ -69,6 +70,15 @@ const ACTED_ON: &[(ApiKey, &[ErrorCode])] = &[
     ),
     (
         ApiKey::ListOffsets,
+        &[
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            ErrorCode::FENCED_LEADER_EPOCH,
+            ErrorCode::UNKNOWN_LEADER_EPOCH,
+        ],
+    ),
+    (
+        ApiKey::OffsetForLeaderEpoch,
         &[
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             ErrorCode::NOT_LEADER_OR_FOLLOWER,

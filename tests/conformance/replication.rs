@@ -3,6 +3,7 @@
 use crate::{
     case::cases,
     checklist::versions_of,
+    epoch_ends::{ask, end_of},
     fetch::{fetch, note, partition},
     heartbeat::{beat, join},
     list_offsets::list,
@@ -140,6 +141,9 @@ async fn what_another_broker_leads_is_refused(target: &Target) {
         }
     }
     let mut follower = target.connect_to(2).await;
+    for connection in [&mut elsewhere, &mut follower] {
+        assert_eq!(ask(connection, 4, &end_of(&topic, 0, 0, 0)).await.error_code, 6);
+    }
     follower.noted("produce to a follower", 12, &produce(&topic, 0, Batch::of(1).bytes())).await;
 }
 
@@ -195,6 +199,11 @@ async fn a_leader_that_moved_is_told_of(target: &Target) {
             assert_eq!(answer.topics[0].partitions[0].error_code, code);
         }
     }
+    for (epoch, end) in [(0, 3), (1, 4)] {
+        let found = ask(&mut new, 4, &end_of(&topic, 0, 1, epoch)).await;
+        assert_eq!((found.error_code, found.leader_epoch, found.end_offset), (0, epoch, end));
+    }
+    assert_eq!(ask(&mut new, 4, &end_of(&topic, 0, 0, 0)).await.error_code, 74);
     target.note("metadata", &metadata(target, 2, &topic).await);
 }
 

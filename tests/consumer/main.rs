@@ -11,6 +11,8 @@ mod cancel;
 #[cfg(feature = "mock")]
 mod classic;
 #[cfg(feature = "mock")]
+mod epochs;
+#[cfg(feature = "mock")]
 mod faults;
 mod groups;
 #[cfg(feature = "mock")]

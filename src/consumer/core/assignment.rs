@@ -112,6 +112,10 @@ impl Core {
         }
         if offset >= 0 {
             self.start_at(id, offset, leader_epoch, Some(offset));
+            if let Some(state) = self.partitions.get_mut(id) {
+                state.compare_epochs();
+                self.wakes.driver |= state.is_unvalidated;
+            }
         } else {
             self.apply_rule(id, None);
         }

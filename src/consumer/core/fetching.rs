@@ -212,6 +212,10 @@ impl Core {
             if state.buffered_bytes > 0 || offset != state.tracker.position() {
                 // What was fetched before is still good; the offset counts once reading stands there.
                 state.handle_failure(now);
+            } else if state.fetch_epoch >= 0 {
+                // Kafka says the same of an epoch that it does not know; without one only the offset counts.
+                state.fetch_epoch = -1;
+                self.wakes.lanes.extend(state.source());
             } else {
                 self.apply_rule(id, Some(offset));
             }
@@ -227,7 +231,7 @@ impl Core {
         self.wakes.driver = true;
     }
 
-    fn handle_diverged(&mut self, id: AssignmentId, leader_epoch: i32, end_offset: i64) {
+    pub(super) fn handle_diverged(&mut self, id: AssignmentId, leader_epoch: i32, end_offset: i64) {
         let serial = self.partitions.next_serial();
         let Some(state) = self.partitions.get_mut(id) else { return };
         self.wakes.lanes.extend(state.source());

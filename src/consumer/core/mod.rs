@@ -10,6 +10,7 @@ mod commits;
 mod fetching;
 mod handing_out;
 mod positions;
+mod validating;
 mod watching;
 
 pub(crate) use self::{
@@ -17,6 +18,7 @@ pub(crate) use self::{
     fetching::{Fetched, Outcome, Wants},
     handing_out::HandOut,
     positions::{DriverWork, Leadership, Lookup},
+    validating::Validation,
 };
 
 use super::{

@@ -1,6 +1,6 @@
 //! Where reading starts and stands: by commits, rules, lookups and the caller's word; and whose log it is.
 
-use super::{Core, is_refusal};
+use super::{Core, Validation, is_refusal};
 use crate::{
     consumer::{
         error::{ConsumeError, NotAssigned},
@@ -38,6 +38,7 @@ pub(crate) struct DriverWork {
     /// Brokers whose fetch connection is to be replaced.
     pub(crate) reconnect: BTreeSet<i32>,
     pub(crate) lookups: Vec<Lookup>,
+    pub(crate) validations: Vec<Validation>,
     /// When to come again although nothing woke the driver.
     pub(crate) retry_at: Option<Instant>,
 }
@@ -148,25 +149,29 @@ impl Core {
         }
     }
 
-    /// What the driver has to do now. Lookups that it is given count as under way.
+    /// What the driver has to do now. Lookups and validations that it is given count as under way.
     pub(crate) fn take_driver_work(&mut self, now: Instant) -> DriverWork {
         let mut work = std::mem::take(&mut self.work);
-        for (id, state) in self.partitions.iter_mut() {
-            let Phase::Lookup(start) = state.phase else { continue };
+        for (assignment, state) in self.partitions.iter_mut() {
+            let start = match state.phase {
+                Phase::Lookup(start) => Some(start),
+                Phase::Reading if state.is_unvalidated => None,
+                _ => continue,
+            };
             let Some(leader) = state.leader.filter(|_| !state.is_looked_up) else { continue };
             if let Some(at) = state.retry_at.filter(|&at| at > now) {
                 work.retry_at = Some(work.retry_at.map_or(at, |before: Instant| before.min(at)));
                 continue;
             }
             state.is_looked_up = true;
-            work.lookups.push(Lookup {
-                assignment: id,
-                serial: state.serial,
-                name: state.name.clone(),
-                leader,
-                leader_epoch: state.leader_epoch,
-                start,
-            });
+            let (serial, name, leader_epoch) = (state.serial, state.name.clone(), state.leader_epoch);
+            if let Some(start) = start {
+                work.lookups.push(Lookup { assignment, serial, name, leader, leader_epoch, start });
+            } else {
+                let (offset, epoch) = (state.fetch_position, state.fetch_epoch);
+                let asked = Validation { assignment, serial, name, leader, leader_epoch, offset, epoch };
+                work.validations.push(asked);
+            }
         }
         work
     }
@@ -197,8 +202,10 @@ impl Core {
                 state.leader = leader;
                 state.leader_epoch = leader_epoch;
                 state.read_replica = None;
-                // The pause was for the old leader (librdkafka #4970).
+                // The pause was for the old leader (librdkafka #4970), and so was the question under way.
                 state.clear_failures();
+                state.is_looked_up = false;
+                state.compare_epochs();
                 self.wakes.lanes.extend(leader);
                 self.wakes.driver = true;
             }

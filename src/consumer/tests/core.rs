@@ -280,6 +280,9 @@ fn killer_19_epochs_that_say_nothing_hold_nobody_up() {
     for (leader, leader_epoch) in [(2, 5), (3, -1)] {
         let found = Leadership { topic_id: TOPIC_ID, leader: Some(leader), leader_epoch };
         consumer.shared.with(|core| core.apply_leaders(|_| Some(found)));
+        for asked in consumer.shared.with(|core| core.take_driver_work(consumer.now)).validations {
+            consumer.shared.with(|core| core.handle_validated(&asked, -1, -1));
+        }
         let wants = consumer.shared.with(|core| core.wants(leader, consumer.now));
         assert_eq!(wants.wanted.len(), 1, "leader {leader} of epoch {leader_epoch} is not asked");
     }

@@ -3,6 +3,7 @@
 mod broker;
 mod core;
 mod model;
+mod validating;
 
 use super::{
     config::ConsumerConfig,

@@ -256,9 +256,6 @@ fn read(
     if wanted.last_fetched_epoch >= 0 {
         match log.end_of_epoch(wanted.last_fetched_epoch) {
             None => return Read::failed(ErrorCode::OFFSET_OUT_OF_RANGE),
-            Some(_) if wanted.last_fetched_epoch > partition.leader_epoch => {
-                return Read::failed(ErrorCode::OFFSET_OUT_OF_RANGE);
-            }
             Some((epoch, end)) if epoch < wanted.last_fetched_epoch || end < wanted.offset => {
                 return Read { diverging: Some((epoch, end)), is_urgent: true, ..found };
             }

@@ -22,6 +22,7 @@ pub(crate) mod list_offsets;
 pub(crate) mod metadata;
 pub(crate) mod offset_commit;
 pub(crate) mod offset_fetch;
+pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 pub(crate) mod sasl_authenticate;
 pub(crate) mod sasl_handshake;
@@ -75,6 +76,8 @@ pub enum Api {
     DeleteTopics = 20,
     /// Gives out producer ids.
     InitProducerId = 22,
+    /// Tells where a leader epoch ends.
+    OffsetForLeaderEpoch = 23,
     /// Tells the configs of topics, brokers and groups.
     DescribeConfigs = 32,
     /// Carries the messages of an authentication.
@@ -112,6 +115,7 @@ impl Api {
         Self::CreateTopics,
         Self::DeleteTopics,
         Self::InitProducerId,
+        Self::OffsetForLeaderEpoch,
         Self::DescribeConfigs,
         Self::SaslAuthenticate,
         Self::DeleteGroups,
@@ -154,6 +158,7 @@ impl Api {
             Self::CreateTopics => (2, 7),
             Self::DeleteTopics => (1, 6),
             Self::InitProducerId => (0, 5),
+            Self::OffsetForLeaderEpoch => (2, 4),
             Self::DescribeConfigs => (1, 4),
             Self::SaslAuthenticate => (0, 2),
             Self::DeleteGroups => (0, 2),
@@ -193,6 +198,7 @@ pub(crate) fn serve(core: &mut Core, context: &Context, body: Bytes) -> Answer {
         Api::CreateTopics => answer(core, context, body, create_topics::handle),
         Api::DeleteTopics => answer(core, context, body, delete_topics::handle),
         Api::InitProducerId => answer(core, context, body, init_producer_id::handle),
+        Api::OffsetForLeaderEpoch => answer(core, context, body, offset_for_leader_epoch::handle),
         Api::DescribeConfigs => answer(core, context, body, describe_configs::handle),
         Api::SaslAuthenticate => answer(core, context, body, sasl_authenticate::handle),
         Api::DeleteGroups => answer(core, context, body, delete_groups::handle),

@@ -22,6 +22,7 @@ pub(crate) mod list_offsets;
 pub(crate) mod metadata;
 pub(crate) mod offset_commit;
 pub(crate) mod offset_fetch;
+pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 #[cfg(feature = "sasl")]
 pub(crate) mod sasl_authenticate;

@@ -20,6 +20,7 @@ use super::{
     metadata::MetadataRequest,
     offset_commit::OffsetCommitRequest,
     offset_fetch::OffsetFetchRequest,
+    offset_for_leader_epoch::OffsetForLeaderEpochRequest,
     produce::{PRODUCE_VERSIONS, ProduceResponse},
     sync_group::SyncGroupRequest,
 };
@@ -71,6 +72,7 @@ spoken! {
     CreateTopics: CreateTopicsRequest,
     DeleteTopics: DeleteTopicsRequest,
     InitProducerId: InitProducerIdRequest,
+    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest,
     DescribeConfigs: DescribeConfigsRequest,
     #[cfg(feature = "sasl")]
     SaslAuthenticate: SaslAuthenticate,
