@@ -116,7 +116,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How much one answer holds at most, in bytes. Default: 16 MiB.
+    /// How much one answer holds at most, in bytes. Default: 4 MiB: more costs memory and, out of the caches, time.
     pub fn fetch_max_bytes(mut self, bytes: usize) -> Self {
         self.config.fetch_max_bytes = bytes;
         self

@@ -72,7 +72,7 @@ impl Default for ConsumerConfig {
             isolation: IsolationLevel::ReadCommitted,
             buffer_bytes: 64 << 20,
             partition_buffer_bytes: 2 << 20,
-            fetch_max_bytes: 16 << 20,
+            fetch_max_bytes: 4 << 20,
             partition_fetch_bytes: 1 << 20,
             batch_bytes_max: 32 << 20,
             fetch_min_bytes: 1,

@@ -7,6 +7,7 @@
 mod gzip;
 mod lz4;
 mod output;
+mod pool;
 mod snappy;
 mod xxh32;
 mod zstd;
@@ -14,7 +15,8 @@ mod zstd;
 use crate::error::DecodeError;
 use bytes::{Bytes, BytesMut};
 use output::Output;
-use std::{fmt, str::FromStr};
+use pool::Pool;
+use std::{fmt, str::FromStr, sync::Arc};
 
 /// Scratch memory above this is given back after the batch that needed it.
 const SCRATCH_KEPT_BYTES: usize = 4 * 1024 * 1024;
@@ -162,9 +164,8 @@ impl Compressor {
 pub(crate) struct Decompressor {
     gzip: Option<gzip::Decoder>,
     zstd: Option<zstd::Decoder>,
-    /// Where codecs write; the result is a copy of just the right size, so that a record held for long never holds
-    /// more than its batch.
-    scratch: Vec<u8>,
+    /// Where codecs write. A result keeps what it was written to, and gives it back when the last view of it is gone.
+    pool: Arc<Pool>,
 }
 
 impl Decompressor {
@@ -184,19 +185,23 @@ impl Decompressor {
         src: &[u8],
         limit: usize,
     ) -> Result<Bytes, DecodeError> {
-        let mut output = Output::new(&mut self.scratch, limit, codec.name());
-        match codec {
+        let mut memory = self.pool.take();
+        let mut output = Output::new(&mut memory, limit, codec.name());
+        let written = match codec {
             Compression::None => output.extend(src),
             Compression::Gzip => self.gzip.get_or_insert_default().decompress(src, &mut output),
             Compression::Snappy => snappy::decompress(src, &mut output),
             Compression::Lz4 => lz4::decompress(src, &mut output),
             Compression::Zstd => self.zstd.get_or_insert_default().decompress(src, &mut output),
-        }?;
-        let data = Bytes::copy_from_slice(output.written());
-        if self.scratch.capacity() > SCRATCH_KEPT_BYTES {
-            self.scratch = Vec::new();
         }
-        Ok(data)
+        .map(|()| output.len());
+        match written {
+            Ok(len) => Ok(pool::lend(&self.pool, memory, len)),
+            Err(error) => {
+                self.pool.put(memory);
+                Err(error)
+            }
+        }
     }
 }
 

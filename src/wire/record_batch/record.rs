@@ -130,6 +130,7 @@ impl RecordCursor {
 
     /// The next record of `batch`, which is the one that the cursor was made for; `None` after the last one or an
     /// error.
+    #[inline]
     pub(crate) fn next<'a>(&mut self, batch: &'a OpenBatch) -> Option<Result<RecordRef<'a>, DecodeError>> {
         if self.done {
             return None;
@@ -148,6 +149,7 @@ impl RecordCursor {
         Some(record)
     }
 
+    #[inline]
     fn read<'a>(&mut self, batch: &OpenBatch, rest: &mut Cursor<'a>) -> Result<RecordRef<'a>, DecodeError> {
         let len = rest.length("record's length")?;
         let at = rest.position();

@@ -119,12 +119,17 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     fn zigzag(&mut self, what: &'static str, bytes_max: usize) -> Result<i64, DecodeError> {
-        // Nearly all are one byte: lengths under 64, deltas, nulls.
-        if let Some((&byte, rest)) = self.rest.split_first()
-            && byte < 0x80
-        {
-            self.rest = rest;
-            return Ok(unzigzag(u64::from(byte)));
+        // Nearly all are one byte (deltas, nulls, lengths under 64) or two.
+        match *self.rest {
+            [byte, ref rest @ ..] if byte < 0x80 => {
+                self.rest = rest;
+                return Ok(unzigzag(u64::from(byte)));
+            }
+            [low, high, ref rest @ ..] if high < 0x80 => {
+                self.rest = rest;
+                return Ok(unzigzag(u64::from(low & 0x7f) | u64::from(high) << 7));
+            }
+            _ => {}
         }
         self.long_zigzag(what, bytes_max)
     }

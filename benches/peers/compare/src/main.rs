@@ -147,7 +147,11 @@ impl Bench<'_> {
     async fn fill(&mut self) -> Result<String, Box<dyn Error>> {
         let topic = self.cluster.create(self.scenario.kind).await?;
         let command = command_of("craftwire")?;
-        let filled = call(&command, &self.produce(&topic, 0)).await?;
+        let mut arguments = self.produce(&topic, 0);
+        if let Some(bytes) = self.options.fill_batch_bytes {
+            arguments.extend(["--batch-bytes".to_owned(), bytes.to_string()]);
+        }
+        let filled = call(&command, &arguments).await?;
         if filled.is_none_or(|line| line["errors"] != 0) {
             return Err(format!("{topic} was not filled").into());
         }

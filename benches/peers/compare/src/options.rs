@@ -10,6 +10,7 @@ pub const USAGE: &str = "run [OPTIONS]
                            latency-events,latency-progress, and latency-…-3x (all)
   --rounds N               clients take turns in each (3)
   --count N, --warmup N    records of produce and consume (1000000, 200000)
+  --fill-batch-bytes N     of the topics that are consumed: the most bytes of a batch (the producer's own)
   --secs N, --warmup-secs N  of latency (20, 5)
   --linger-ms N            of produce (5)
   --latency-linger-ms N    of latency (0)
@@ -29,6 +30,7 @@ pub struct Options {
     pub rounds: usize,
     pub count: u64,
     pub warmup: u64,
+    pub fill_batch_bytes: Option<u32>,
     pub secs: u64,
     pub warmup_secs: u64,
     pub linger_ms: u64,
@@ -54,6 +56,7 @@ impl Options {
             rounds: 3,
             count: 1_000_000,
             warmup: 200_000,
+            fill_batch_bytes: None,
             secs: 20,
             warmup_secs: 5,
             linger_ms: 5,
@@ -79,6 +82,7 @@ impl Options {
                 "--rounds" => options.rounds = value.parse()?,
                 "--count" => options.count = value.parse()?,
                 "--warmup" => options.warmup = value.parse()?,
+                "--fill-batch-bytes" => options.fill_batch_bytes = Some(value.parse()?),
                 "--secs" => options.secs = value.parse()?,
                 "--warmup-secs" => options.warmup_secs = value.parse()?,
                 "--linger-ms" => options.linger_ms = value.parse()?,

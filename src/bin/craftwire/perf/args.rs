@@ -112,6 +112,9 @@ pub(crate) struct LoadArgs {
     /// The least time between two requests to a broker, in milliseconds; 0 sends at once. Default: the profile's.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=1000))]
     pub(crate) linger_ms: Option<u64>,
+    /// The most bytes of a batch, before compression. Default: the profile's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch_bytes: Option<u32>,
 }
 
 impl LoadArgs {

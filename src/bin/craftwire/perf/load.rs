@@ -57,20 +57,20 @@ pub(crate) struct Settings {
     profile: ProfileName,
     compression: craftwire::Compression,
     gap: Option<Duration>,
+    batch_bytes: Option<usize>,
 }
 
 impl Settings {
     pub(crate) fn new(load: &LoadArgs, shared: &Shared, profile: ProfileName) -> Self {
         let profile = shared.profile.unwrap_or(profile);
-        Self { profile, compression: load.compression, gap: load.gap() }
+        let batch_bytes = load.batch_bytes.and_then(|bytes| usize::try_from(bytes).ok());
+        Self { profile, compression: load.compression, gap: load.gap(), batch_bytes }
     }
 
     fn apply(self, builder: ProducerBuilder) -> ProducerBuilder {
         let builder = builder.profile(Profile::from(self.profile)).compression(self.compression);
-        match self.gap {
-            Some(gap) => builder.request_gap(gap),
-            None => builder,
-        }
+        let builder = self.gap.into_iter().fold(builder, ProducerBuilder::request_gap);
+        self.batch_bytes.into_iter().fold(builder, ProducerBuilder::batch_bytes)
     }
 
     /// As the report shows them.
@@ -81,6 +81,7 @@ impl Settings {
             "profile": self.profile.name(),
             "compression": self.compression.to_string(),
             "request_gap_ms": self.gap.map_or_else(|| json!("the profile's"), |gap| json!(gap.as_millis())),
+            "batch_bytes": self.batch_bytes.map_or_else(|| json!("the profile's"), |bytes| json!(bytes)),
             "typed": shared.typed,
         })
     }
