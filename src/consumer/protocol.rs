@@ -1,6 +1,9 @@
 //! Which protocol a group's member speaks, and who divides the partitions.
 
-/// The protocol by which a consumer is a member of its group. All members of a group must speak the same.
+/// The protocol by which a consumer is a member of its group.
+///
+/// Kafka 4 takes members of both into one group, unless its `group.consumer.migration.policy` says otherwise: a group in use
+/// goes from one protocol to the other as its members are replaced one by one. Elsewhere all must speak the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum GroupProtocol {

@@ -13,6 +13,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
     [
         crate::classic_groups::CASES,
         crate::configs::CASES,
+        crate::conversion::CASES,
         crate::epoch_ends::CASES,
         crate::fetch::CASES,
         crate::fetch_sessions::CASES,

@@ -26,6 +26,7 @@ mod transcript;
 
 mod classic_groups;
 mod configs;
+mod conversion;
 mod epoch_ends;
 mod fetch;
 mod fetch_sessions;

@@ -22,14 +22,14 @@ use tokio::{
 };
 
 /// In virtual time, so it costs nothing.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 const PARTITIONS: i32 = 6;
-const ALL: [Assignor; 3] = [Assignor::CooperativeSticky, Assignor::Range, Assignor::RoundRobin];
+pub(crate) const ALL: [Assignor; 3] = [Assignor::CooperativeSticky, Assignor::Range, Assignor::RoundRobin];
 
-struct Fixture {
-    mock: MockCluster,
+pub(crate) struct Fixture {
+    pub(crate) mock: MockCluster,
     client: Client,
-    written: BTreeMap<i32, i64>,
+    pub(crate) written: BTreeMap<i32, i64>,
 }
 
 impl Fixture {
@@ -37,14 +37,14 @@ impl Fixture {
         Self::with(MockCluster::builder().brokers(3)).await
     }
 
-    async fn with(builder: MockClusterBuilder) -> Self {
+    pub(crate) async fn with(builder: MockClusterBuilder) -> Self {
         let mock = builder.topic("t", PARTITIONS).topic("u", 2).start_in_memory().unwrap();
         let client = Client::builder(&mock.bootstrap()).memory(mock.connector()).build().await.unwrap();
         Self { mock, client, written: BTreeMap::new() }
     }
 
     /// Appends so many records to each partition; a record's value is its offset.
-    fn write(&mut self, count: i64) {
+    pub(crate) fn write(&mut self, count: i64) {
         for index in (0..).take_while(|index| self.mock.offsets("t", *index).is_some()) {
             let next = self.written.entry(index).or_default();
             for _ in 0..count {
@@ -55,7 +55,7 @@ impl Fixture {
         }
     }
 
-    fn member(&self) -> ConsumerBuilder {
+    pub(crate) fn member(&self) -> ConsumerBuilder {
         self.client
             .consumer()
             .group("g")
@@ -70,7 +70,7 @@ impl Fixture {
     }
 
     /// Waits until all that was written is committed.
-    async fn all_committed(&self) {
+    pub(crate) async fn all_committed(&self) {
         let settled = async {
             while self.committed() != self.written {
                 advance(Duration::from_millis(50)).await;
@@ -82,7 +82,7 @@ impl Fixture {
 }
 
 /// A member in a task of its own, which acks what it reads.
-struct Member {
+pub(crate) struct Member {
     /// What events said was taken from it.
     taken: Arc<Mutex<BTreeSet<i32>>>,
     has: watch::Receiver<BTreeSet<i32>>,
@@ -91,10 +91,10 @@ struct Member {
 }
 
 /// How often each record came.
-type Seen = Arc<Mutex<BTreeMap<(i32, i64), u32>>>;
+pub(crate) type Seen = Arc<Mutex<BTreeMap<(i32, i64), u32>>>;
 
 impl Member {
-    fn start(mut consumer: Consumer, seen: &Seen) -> Self {
+    pub(crate) fn start(mut consumer: Consumer, seen: &Seen) -> Self {
         let mut events = consumer.events();
         let taken: Arc<Mutex<BTreeSet<i32>>> = Arc::default();
         let noted = taken.clone();
@@ -125,12 +125,16 @@ impl Member {
         Self { taken, has, end, task }
     }
 
-    async fn owns(&mut self, count: usize) -> BTreeSet<i32> {
+    pub(crate) fn has(&self) -> BTreeSet<i32> {
+        self.has.borrow().clone()
+    }
+
+    pub(crate) async fn owns(&mut self, count: usize) -> BTreeSet<i32> {
         let settled = self.has.wait_for(|has| has.len() == count);
         timeout(PATIENCE, settled).await.expect("the group settles").unwrap().clone()
     }
 
-    async fn close(self) {
+    pub(crate) async fn close(self) {
         self.end.send(()).await.unwrap();
         timeout(PATIENCE, self.task).await.expect("it closes").unwrap();
     }

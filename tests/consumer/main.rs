@@ -34,6 +34,8 @@ mod rules;
 #[cfg(feature = "mock")]
 mod topics;
 #[cfg(feature = "mock")]
+mod upgrade;
+#[cfg(feature = "mock")]
 mod versions;
 #[cfg(feature = "mock")]
 mod watches;

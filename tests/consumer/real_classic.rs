@@ -10,12 +10,13 @@ use craftwire_test_support::{
     ConsumeSpec, Java, KafkaCluster, Version, eventually, require_kafka, shared_single,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
+    join,
     sync::{mpsc, watch},
     task::JoinHandle,
     time::timeout,
@@ -88,6 +89,40 @@ impl Fixture {
             let lines = java.console_consumer(&topic, &spec).await;
             lines.iter().map(|line| line.parse().unwrap()).collect()
         })
+    }
+
+    /// Its members are replaced one by one, by such of KIP-848 and then by classic ones.
+    async fn go_over_and_back(&self, assignor: Assignor) {
+        let seen = Seen::default();
+        let member = async |protocol| {
+            let builder = self.member().group_protocol(protocol).assignors([assignor]);
+            Member::start(builder.build().await.unwrap(), &seen)
+        };
+        let mut members = VecDeque::new();
+        for _ in 0..3 {
+            members.push_back(member(GroupProtocol::Classic).await);
+        }
+        let mut written = 0;
+        for protocol in [GroupProtocol::Consumer, GroupProtocol::Classic] {
+            for _ in 0..3 {
+                members.push_back(member(protocol).await);
+                self.write(written..written + 60).await;
+                members.pop_front().unwrap().close().await;
+                self.write(written + 60..written + 120).await;
+                written += 120;
+                for one in &mut members {
+                    one.owns(2).await;
+                }
+                self.committed(written.into()).await;
+            }
+        }
+        for one in members {
+            one.close().await;
+        }
+        // A classic member that the last one of KIP-848 leaves behind in an older epoch has to begin anew, so something may
+        // come twice; nothing may be lost.
+        let seen = seen.lock().unwrap();
+        assert_eq!(i32::try_from(seen.len()), Ok(written), "{assignor:?}: something was lost");
     }
 }
 
@@ -221,6 +256,19 @@ async fn static_members_are_back_without_a_rebalance_in_groups_of_both_protocols
     for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
         static_members(kafka.bootstrap(), kafka.java(), protocol).await;
     }
+}
+
+/// KIP-848's conversion, which a broker does unless `group.consumer.migration.policy` says otherwise: the first member of
+/// KIP-848 takes the group over, and the last one that leaves gives it back.
+#[tokio::test]
+async fn a_group_in_use_goes_over_to_kip_848_member_by_member_and_back() {
+    require_kafka!();
+    let kafka = shared_single().await;
+    let [one, two, three] = ALL.map(async |assignor| {
+        let fixture = Fixture::new(kafka.bootstrap(), kafka.java()).await;
+        fixture.go_over_and_back(assignor).await;
+    });
+    join!(one, two, three);
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use super::{Pending, join_group, sync_group};
 use crate::error::ErrorCode;
 use crate::mock::core::{Answer, Context, Core};
 use crate::mock::group::classic::{ClassicGroup, Reply};
+use crate::mock::group::consumer::ConsumerGroup;
+use crate::mock::topics::Topics;
 
 /// A JoinGroup or SyncGroup that waits.
 #[derive(Debug)]
@@ -50,7 +52,22 @@ pub(crate) fn of_member<'a>(
     group.classic_mut().ok_or(ErrorCode::UNKNOWN_MEMBER_ID)
 }
 
-fn told(context: &Context, reply: Reply) -> Answer {
+/// The group of a request, if it has members of KIP-848 and is coordinated here, and the topics.
+pub(crate) fn of_consumers<'a>(
+    core: &'a mut Core,
+    context: &Context,
+    group_id: &str,
+) -> Option<(&'a mut ConsumerGroup, &'a Topics)> {
+    if group_id.is_empty() || check_coordinator(core, context, group_id).is_err() {
+        return None;
+    }
+    let _ = core.group(group_id, context.now);
+    let group = core.groups.get_mut(group_id)?.consumer_mut().filter(|group| !group.is_empty())?;
+    Some((group, &core.topics))
+}
+
+/// What a request is answered at once.
+pub(crate) fn told(context: &Context, reply: Reply) -> Answer {
     match (reply, context.fault) {
         (_, Some((code, _))) => refused(context, code),
         (Reply::Join(joined), None) => join_group::answer(context, joined),

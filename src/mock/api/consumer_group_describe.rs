@@ -67,7 +67,7 @@ fn described(group: &ConsumerGroup, topics: &Topics, version: i16) -> DescribedG
             .with_subscribed_topic_regex(Some(text("")))
             .with_assignment(told(&member.assigned, topics))
             .with_target_assignment(told(group.target_of(id).unwrap_or(&nothing), topics))
-            .with_member_type(if version >= 1 { 1 } else { -1 })
+            .with_member_type(if version >= 1 { i8::from(member.classic.is_none()) } else { -1 })
     });
     DescribedGroup::default()
         .with_error_message(None)

@@ -93,11 +93,19 @@ fn beat(
         core.groups.entry(group_id.to_owned()).or_insert_with(|| Group::new(rules));
     }
     core.group(group_id, context.now).ok_or(plain(ErrorCode::GROUP_ID_NOT_FOUND))?;
-    let group = core.groups.get_mut(group_id);
-    let group =
-        group.and_then(|group| if beat.epoch == 0 { group.as_consumer() } else { group.consumer_mut() });
+    if let (0, Some(group)) = (beat.epoch, core.groups.get_mut(group_id)) {
+        group.hand_over(&core.topics, context.now);
+        core.deliver(group_id);
+    }
+    let group = core.groups.get_mut(group_id).and_then(|group| match beat.epoch {
+        0 => group.as_consumer(&core.topics, context.now),
+        _ => group.consumer_mut(),
+    });
     let group = group.ok_or(plain(ErrorCode::GROUP_ID_NOT_FOUND))?;
-    group.heartbeat(&beat, &core.topics, session_timeout, context.now).map_err(plain)
+    let result = group.heartbeat(&beat, &core.topics, session_timeout, context.now).map_err(plain);
+    // Whoever left may have been the last of its kind.
+    let _ = core.group(group_id, context.now);
+    result
 }
 
 /// Kafka's checks of the request by itself.

@@ -19,7 +19,10 @@ pub(crate) fn handle(core: &mut Core, context: &Context, request: HeartbeatReque
 }
 
 fn beat(core: &mut Core, context: &Context, request: &HeartbeatRequest) -> Result<(), ErrorCode> {
-    let group = classic::of_member(core, context, &request.group_id)?;
     let instance = request.group_instance_id.as_deref();
+    if let Some((group, _)) = classic::of_consumers(core, context, &request.group_id) {
+        return group.beat_of_classic(&request.member_id, instance, request.generation_id, context.now);
+    }
+    let group = classic::of_member(core, context, &request.group_id)?;
     group.heartbeat(&request.member_id, instance, request.generation_id, context.now)
 }

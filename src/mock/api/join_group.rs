@@ -8,7 +8,7 @@ use super::{classic, frame, text};
 use crate::error::ErrorCode;
 use crate::mock::core::{Answer, Context, Core};
 use crate::mock::group::Group;
-use crate::mock::group::classic::{ClassicGroup, Join, Joined};
+use crate::mock::group::classic::{ClassicGroup, Join, Joined, Reply};
 use crate::mock::hooks::When;
 use bytes::Bytes;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
@@ -23,6 +23,10 @@ pub(crate) fn serve(core: &mut Core, context: &Context, mut body: Bytes) -> Answ
         return refuse(context, &member_id, code);
     }
     let join = join_of(core, context, &request);
+    if let Some((group, topics)) = classic::of_consumers(core, context, &request.group_id) {
+        let joined = group.join(&join, topics, context.now);
+        return classic::told(context, Reply::Join(joined));
+    }
     match group(core, context, &request) {
         Ok(group) => group.join(&join, context.now),
         Err(code) => return refuse(context, &member_id, code),

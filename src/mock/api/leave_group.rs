@@ -51,9 +51,6 @@ fn leave(
         return Err(ErrorCode::INVALID_GROUP_ID);
     }
     check_coordinator(core, context, group_id)?;
-    let Ok(group) = classic::of_member(core, context, group_id) else {
-        return Ok(vec![ErrorCode::UNKNOWN_MEMBER_ID; leaving.len()]);
-    };
     let named: Vec<_> = leaving
         .iter()
         .map(|member| {
@@ -61,7 +58,13 @@ fn leave(
             (member.member_id.to_string(), instance)
         })
         .collect();
-    let results = group.leave(&named, context.now);
+    let results = if let Some((group, _)) = classic::of_consumers(core, context, group_id) {
+        group.leave_of_classic(&named)
+    } else if let Ok(group) = classic::of_member(core, context, group_id) {
+        group.leave(&named, context.now)
+    } else {
+        return Ok(vec![ErrorCode::UNKNOWN_MEMBER_ID; leaving.len()]);
+    };
     core.deliver(group_id);
     Ok(results.into_iter().map(|result| result.err().unwrap_or(ErrorCode::NONE)).collect())
 }

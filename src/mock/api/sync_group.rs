@@ -5,7 +5,7 @@
 use super::{classic, frame, text};
 use crate::error::ErrorCode;
 use crate::mock::core::{Answer, Context, Core};
-use crate::mock::group::classic::{Sync, Synced};
+use crate::mock::group::classic::{Reply, Sync, Synced};
 use crate::mock::hooks::When;
 use bytes::Bytes;
 use kafka_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
@@ -32,6 +32,10 @@ pub(crate) fn serve(core: &mut Core, context: &Context, mut body: Bytes) -> Answ
             .map(|given| (given.member_id.to_string(), given.assignment))
             .collect(),
     };
+    if let Some((group, topics)) = classic::of_consumers(core, context, &group_id) {
+        let synced = group.sync(&sync, topics);
+        return classic::told(context, Reply::Sync(synced));
+    }
     match classic::of_member(core, context, &group_id) {
         Ok(group) => group.sync(sync, context.origin.connection, context.now),
         Err(code) => return refuse(context, code),

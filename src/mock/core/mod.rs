@@ -208,6 +208,7 @@ impl Core {
             group.coordinated_by(broker, session_timeout, now);
         }
         group.expire(now);
+        group.give_back(self.settings.classic, &self.topics, now);
         self.deliver(id);
         self.groups.get_mut(id)
     }

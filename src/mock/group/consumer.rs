@@ -3,7 +3,7 @@
 //! Invariant: a partition is told to a new owner only once the old one no longer lists it, or was taken out.
 //! Deadlines are looked at when a request comes, so no timer is needed: nobody can see the difference.
 //!
-//! Not there: members of the classic protocol among those of this one, and subscriptions by regular expression.
+//! Members of the classic protocol among those of this one are `mixed`'s. Not there: subscriptions by regular expression.
 
 use super::assign::{Assignment, Tp, assign};
 use super::member::Member;
@@ -40,29 +40,38 @@ pub(crate) struct ConsumerGroup {
     epoch: i32,
     /// The epoch that the target was made for.
     target_epoch: i32,
-    target: Assignment,
-    members: BTreeMap<String, Member>,
+    pub(super) target: Assignment,
+    pub(super) members: BTreeMap<String, Member>,
     /// The topics read and their partition counts, as the target knows them.
     topics: BTreeMap<Uuid, i32>,
 }
 
 impl ConsumerGroup {
+    /// A group whose members have all that they are to have.
+    pub(super) fn of_members(epoch: i32, members: Vec<(String, Member)>) -> Self {
+        let target = members.iter().map(|(id, member)| (id.clone(), member.assigned.clone())).collect();
+        let members = members.into_iter().collect();
+        Self { epoch, target_epoch: epoch, target, members, topics: BTreeMap::new() }
+    }
+
     /// Takes out the members whose time is over.
     pub(crate) fn expire(&mut self, now: Instant) {
-        let before = self.members.len();
-        self.members.retain(|_, member| !member.is_over(now));
-        if self.members.len() < before {
-            self.epoch += 1;
+        let over = self.members.iter().filter(|(_, member)| member.is_over(now));
+        let over: Vec<String> = over.map(|(id, _)| id.clone()).collect();
+        for id in over {
+            self.expel(&id);
         }
     }
 
     /// Takes a member out. Whether it was there.
     pub(crate) fn expel(&mut self, member_id: &str) -> bool {
-        let was_there = self.members.remove(member_id).is_some();
-        if was_there {
+        let Some(member) = self.members.remove(member_id) else { return false };
+        // With the last member of KIP-848 the group goes back to the classic protocol, under the epoch that its members know.
+        if member.classic.is_some() || self.is_empty() || self.members.values().any(|it| it.classic.is_none())
+        {
             self.epoch += 1;
         }
-        was_there
+        true
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -126,13 +135,9 @@ impl ConsumerGroup {
         }
         member.client_id.clone_from(&beat.client_id);
         member.session_ends = now + session_timeout;
+        member.classic = None;
         let told_before = member.assigned.clone();
-        let is_new = self.members.insert(beat.member_id.clone(), member).is_none();
-        if is_new && !self.target.contains_key(&beat.member_id) || is_new_topics {
-            self.epoch += 1;
-        }
-        self.retarget(topics);
-        self.reconcile(beat, now);
+        self.step(&beat.member_id, member, is_new_topics, beat.owned.as_ref(), topics, now);
         let member = self.members.get(&beat.member_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         let is_full = beat.epoch == 0
             || (beat.rebalance_timeout_ms != -1 && beat.topics.is_some() && beat.owned.is_some());
@@ -144,16 +149,34 @@ impl ConsumerGroup {
         })
     }
 
+    /// Takes a member in as it says that it is now, and brings it a step towards its target.
+    pub(super) fn step(
+        &mut self,
+        id: &str,
+        member: Member,
+        is_new_topics: bool,
+        owned: Option<&BTreeSet<Tp>>,
+        topics: &Topics,
+        now: Instant,
+    ) {
+        let is_new = self.members.insert(id.to_owned(), member).is_none();
+        if is_new && !self.target.contains_key(id) || is_new_topics {
+            self.epoch += 1;
+        }
+        self.retarget(topics);
+        self.reconcile(id, owned, now);
+    }
+
     /// Whether a commit of that member and epoch may be taken.
     pub(crate) fn check_commit(&self, member_id: &str, epoch: i32, version: i16) -> Result<(), ErrorCode> {
         if epoch < 0 && self.members.is_empty() {
             return Ok(());
         }
         let member = self.members.get(member_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
-        if version < 9 {
+        if version < 9 && member.classic.is_none() {
             return Err(ErrorCode::UNSUPPORTED_VERSION);
         }
-        if member.epoch == epoch { Ok(()) } else { Err(ErrorCode::STALE_MEMBER_EPOCH) }
+        if member.epoch == epoch { Ok(()) } else { Err(member.stale()) }
     }
 
     /// Whether that member may read offsets under that epoch.
@@ -162,7 +185,7 @@ impl ConsumerGroup {
             return if epoch < 0 { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) };
         };
         let member = self.members.get(member_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
-        if member.epoch == epoch { Ok(()) } else { Err(ErrorCode::STALE_MEMBER_EPOCH) }
+        if member.epoch == epoch { Ok(()) } else { Err(member.stale()) }
     }
 
     /// The member that a heartbeat is of, or why there is none.
@@ -188,21 +211,25 @@ impl ConsumerGroup {
             return if beat.epoch == 0 { Ok(fresh) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) };
         };
         if beat.epoch == 0 {
-            if member.epoch != AWAY {
+            if member.epoch != AWAY && member.classic.is_none() {
                 return Err(ErrorCode::UNRELEASED_INSTANCE_ID);
             }
-            // The instance is back, as a rule under another id, and takes over what it had.
-            self.members.remove(&id);
-            if let Some(target) = self.target.remove(&id) {
-                self.target.insert(beat.member_id.clone(), target);
-            }
-            return Ok(Member { epoch: 0, previous_epoch: 0, ..member });
+            return Ok(self.replace_static(&id, &beat.member_id, member));
         }
         if id != beat.member_id {
             return Err(ErrorCode::FENCED_INSTANCE_ID);
         }
         check_epoch(&member, beat)?;
         Ok(member)
+    }
+
+    /// The instance is back, as a rule under another id, and takes over what it had.
+    pub(super) fn replace_static(&mut self, before: &str, id: &str, member: Member) -> Member {
+        self.members.remove(before);
+        if let Some(target) = self.target.remove(before) {
+            self.target.insert(id.to_owned(), target);
+        }
+        Member { epoch: 0, previous_epoch: 0, ..member }
     }
 
     /// -1 leaves for good; -2 keeps a static member's place until its session ends.
@@ -250,14 +277,14 @@ impl ConsumerGroup {
         }
     }
 
-    fn reconcile(&mut self, beat: &Beat, now: Instant) {
-        let Some(mut member) = self.members.remove(&beat.member_id) else { return };
+    fn reconcile(&mut self, id: &str, owned: Option<&BTreeSet<Tp>>, now: Instant) {
+        let Some(mut member) = self.members.remove(id) else { return };
         let nothing = BTreeSet::new();
-        let target = self.target.get(&beat.member_id).unwrap_or(&nothing);
+        let target = self.target.get(id).unwrap_or(&nothing);
         let others = &self.members;
         let is_free = |tp: &Tp| !others.values().any(|other| other.holds(tp));
-        member.reconcile(target, self.target_epoch, beat.owned.as_ref(), is_free, now);
-        self.members.insert(beat.member_id.clone(), member);
+        member.reconcile(target, self.target_epoch, owned, is_free, now);
+        self.members.insert(id.to_owned(), member);
     }
 }
 

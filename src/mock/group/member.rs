@@ -9,6 +9,8 @@
 //! Invariant: a partition is in `assigned` or `revoking` of one member at most.
 
 use super::assign::Tp;
+use super::mixed::Classic;
+use crate::error::ErrorCode;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,8 @@ pub(crate) struct Member {
     pub(crate) session_ends: Instant,
     /// When it is taken out unless it has given back what it must.
     pub(crate) revoke_ends: Option<Instant>,
+    /// Of a member that speaks the classic protocol.
+    pub(crate) classic: Option<Classic>,
 }
 
 impl Member {
@@ -52,11 +56,18 @@ impl Member {
             revoking: BTreeSet::new(),
             session_ends: now,
             revoke_ends: None,
+            classic: None,
         }
     }
 
     pub(crate) fn is_over(&self, now: Instant) -> bool {
-        now >= self.session_ends || self.revoke_ends.is_some_and(|at| now >= at)
+        let is_late = self.classic.as_ref().is_some_and(|classic| classic.is_late(now));
+        is_late || now >= self.session_ends || self.revoke_ends.is_some_and(|at| now >= at)
+    }
+
+    /// What it is told of an epoch that is not its own.
+    pub(crate) const fn stale(&self) -> ErrorCode {
+        if self.classic.is_some() { ErrorCode::ILLEGAL_GENERATION } else { ErrorCode::STALE_MEMBER_EPOCH }
     }
 
     pub(crate) fn holds(&self, tp: &Tp) -> bool {

@@ -1,12 +1,13 @@
 //! A group: its members, of one protocol or the other, and the offsets they commit.
 //!
-//! Invariant: a group changes its protocol only while it has no members; its offsets stay.
+//! Invariant: a group is of KIP-848 as long as one of its members is; its offsets stay when that changes.
 
 pub(crate) mod assign;
 pub(crate) mod classic;
 pub(crate) mod consumer;
 mod embedded;
 mod member;
+mod mixed;
 
 use super::topics::Topics;
 use crate::error::ErrorCode;
@@ -99,12 +100,34 @@ impl Group {
         self.classic_mut()
     }
 
-    /// The group as one of KIP-848; an empty one becomes one.
-    pub(crate) fn as_consumer(&mut self) -> Option<&mut ConsumerGroup> {
-        if self.is_empty() && matches!(self.members, Members::Classic(_)) {
-            self.members = Members::Consumer(ConsumerGroup::default());
+    /// Calls the members of a classic group that is about to be taken over, as far as they wait for an answer.
+    pub(crate) fn hand_over(&mut self, topics: &Topics, now: Instant) {
+        if let Members::Classic(group) = &mut self.members
+            && ConsumerGroup::of_classic(group, topics, now).is_some()
+        {
+            group.hand_over();
+        }
+    }
+
+    /// The group as one of KIP-848; an empty one becomes one, and one of consumers is taken over.
+    pub(crate) fn as_consumer(&mut self, topics: &Topics, now: Instant) -> Option<&mut ConsumerGroup> {
+        if let Members::Classic(group) = &self.members {
+            let taken_over = match group.state() {
+                State::Empty => Some(ConsumerGroup::default()),
+                _ => ConsumerGroup::of_classic(group, topics, now),
+            };
+            self.members = Members::Consumer(taken_over?);
         }
         self.consumer_mut()
+    }
+
+    /// Goes back to the classic protocol when the last member of KIP-848 has gone and others are left.
+    pub(crate) fn give_back(&mut self, rules: Rules, topics: &Topics, now: Instant) {
+        if let Members::Consumer(group) = &self.members
+            && let Some(classic) = group.to_classic(rules, topics, now)
+        {
+            self.members = Members::Classic(Box::new(classic));
+        }
     }
 
     pub(crate) fn classic_mut(&mut self) -> Option<&mut ClassicGroup> {

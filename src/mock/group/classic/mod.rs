@@ -111,8 +111,41 @@ impl ClassicGroup {
         }
     }
 
+    /// A group whose members are called to join again.
+    pub(super) fn of_members(
+        rules: Rules,
+        protocol_type: &str,
+        generation: i32,
+        members: Vec<(String, Member)>,
+        now: Instant,
+    ) -> Self {
+        let mut group = Self::new(rules);
+        group.generation = generation;
+        group.protocol_type = Some(protocol_type.to_owned());
+        group.members = members.into_iter().collect();
+        group.leader = group.members.keys().next().cloned();
+        group.protocol = group.select_protocol();
+        group.enter(State::Stable);
+        group.store();
+        group.prepare(now);
+        group
+    }
+
+    /// Has all that wait join again; the group is another one's from now on.
+    pub(crate) fn hand_over(&mut self) {
+        let ids: Vec<String> = self.members.keys().cloned().collect();
+        for id in &ids {
+            self.answer_join(id, Joined::refused(id, ErrorCode::REBALANCE_IN_PROGRESS));
+            self.answer_sync(id, ErrorCode::REBALANCE_IN_PROGRESS);
+        }
+    }
+
     pub(crate) const fn state(&self) -> State {
         self.state
+    }
+
+    pub(crate) const fn generation(&self) -> i32 {
+        self.generation
     }
 
     pub(crate) fn protocol_type(&self) -> Option<&str> {
