@@ -26,4 +26,5 @@ mod provision;
 mod proxy_faults;
 mod racks;
 mod reading_rules;
+mod rebalance;
 mod rules;
