@@ -3,6 +3,9 @@
 //! The long form measures at full rate on a broker of its own, and fails where a target of it is missed:
 //! `cargo test --release --all-features --test kafka rebalance -- --ignored --nocapture`
 
+#![allow(clippy::print_stdout, reason = "the figures are for whoever runs it")]
+#![allow(clippy::disallowed_methods, reason = "figures of the real clock")]
+
 mod book;
 mod figures;
 mod load;
