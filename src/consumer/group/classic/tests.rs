@@ -387,3 +387,77 @@ fn an_id_that_comes_while_it_leaves_is_given_back() {
     let Action::Ask { question: Question::Leave(request), .. } = group.next() else { panic!() };
     assert_eq!(request.member_id, "me");
 }
+
+#[test]
+fn a_generation_that_ends_before_it_is_complete_is_joined_anew_and_all_is_kept() {
+    let mut group = Group::stable(Assignor::CooperativeSticky);
+    group.member.join_again(group.now);
+    let join = group.join();
+    group.answer_join(join, 2);
+    let (sync, start) = (group.sync(), group.now);
+    group.end_sync(sync, ErrorCode::REBALANCE_IN_PROGRESS, Bytes::new());
+    group.join();
+    assert_eq!((group.now, group.member.owned.len()), (start, 2));
+}
+
+#[test]
+fn an_assignment_that_cannot_be_read_changes_nothing() {
+    let mut group = Group::stable(Assignor::CooperativeSticky);
+    group.member.join_again(group.now);
+    let join = group.join();
+    group.answer_join(join, 2);
+    let (sync, start) = (group.sync(), group.now);
+    group.end_sync(sync, ErrorCode::NONE, Bytes::from_static(b"?"));
+    group.join();
+    assert_eq!(group.member.owned.len(), 2);
+    assert!(group.now > start, "after a pause");
+}
+
+#[test]
+fn an_assignor_that_was_not_offered_makes_no_generation() {
+    let mut group = Group::new(Assignor::Range);
+    let join = group.join();
+    let answer = Group::joined(ErrorCode::NONE, 1, Assignor::RoundRobin);
+    group.member.handle_answer(join, Answer::Join(answer), group.now);
+    group.idle();
+    assert_eq!(group.member.generation(), NO_GENERATION);
+    group.join();
+}
+
+#[test]
+fn a_coordinator_that_moved_is_looked_for_and_nothing_is_given_up() {
+    let mut group = Group::stable(Assignor::CooperativeSticky);
+    let beat = group.heartbeat();
+    group.answer_heartbeat(beat, ErrorCode::NOT_COORDINATOR);
+    assert!(matches!(group.next(), Action::FindCoordinator));
+    group.idle();
+    group.member.handle_coordinator();
+    let beat = group.heartbeat();
+    group.answer_heartbeat(beat, ErrorCode::NONE);
+    group.idle();
+    assert_eq!((group.member.generation(), group.member.owned.len()), (1, 2));
+}
+
+#[test]
+fn a_stale_commit_brings_the_next_heartbeat_forward() {
+    let mut group = Group::stable(Assignor::CooperativeSticky);
+    let start = group.now;
+    group.member.handle_stale(start);
+    group.heartbeat();
+    assert_eq!(group.now, start + RETRY_MIN);
+}
+
+/// KIP-814: the broker keeps what the instance had, and asks nothing of it.
+#[test]
+fn a_static_leader_that_is_back_divides_nothing() {
+    let mut group = Group::with(Assignor::CooperativeSticky, Some("one"));
+    let join = group.join();
+    let mut answer = Group::joined(ErrorCode::NONE, 1, Assignor::CooperativeSticky);
+    answer.leader = "me".to_owned();
+    answer.skip_assignment = true;
+    group.member.handle_answer(join, Answer::Join(answer), group.now);
+    let Action::Ask { number, question: Question::Sync(request) } = group.next() else { panic!() };
+    assert!(request.assignments.is_empty());
+    group.answer_sync(number, &[0, 1]);
+    assert_eq!(group.assigned(), [0, 1]);
+}
