@@ -328,6 +328,17 @@ pub enum ConnectionError {
         #[source]
         source: Arc<io::Error>,
     },
+    /// The broker does not take the client's certificate, or wants one and was shown none; give one that it trusts.
+    #[error("{host}:{port} does not accept the client's certificate, or the lack of one")]
+    ClientCertificate {
+        /// The host, as it was given or as the cluster advertises it.
+        host: Arc<str>,
+        /// The port.
+        port: u16,
+        /// What the broker said.
+        #[source]
+        source: Arc<io::Error>,
+    },
     /// The broker's address is not known at present.
     #[error("the cluster does not say where the broker is")]
     NoAddress,
@@ -402,7 +413,11 @@ impl ConnectionError {
     /// Whether another try, after a pause, may succeed without anything being changed.
     pub const fn is_retriable(&self) -> bool {
         match self {
-            Self::Version { .. } | Self::Untrusted { .. } | Self::Encode(_) | Self::Shutdown => false,
+            Self::Version { .. }
+            | Self::Untrusted { .. }
+            | Self::ClientCertificate { .. }
+            | Self::Encode(_)
+            | Self::Shutdown => false,
             Self::Authentication(error) => error.is_retriable(),
             _ => true,
         }

@@ -24,7 +24,7 @@ pub use wire::compression::{Compression, ParseCompressionError};
 #[cfg(feature = "sasl")]
 pub use net::sasl::{BearerToken, Sasl, TokenError, TokenFuture, TokenProvider};
 #[cfg(feature = "tls")]
-pub use net::tls::{Tls, TlsError};
+pub use net::tls::{Tls, TlsBuilder, TlsError, TlsVersion};
 
 #[cfg(feature = "mock")]
 pub mod mock;

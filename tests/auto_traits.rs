@@ -26,6 +26,9 @@ const fn is_error<T: Error + Send + Sync + Unpin + 'static>() {}
 fn tls_settings_are_shared_and_their_errors_travel() {
     is_portable::<craftwire::Tls>();
     is_cloneable::<craftwire::Tls>();
+    is_portable::<craftwire::TlsBuilder>();
+    is_cloneable::<craftwire::TlsBuilder>();
+    is_portable::<craftwire::TlsVersion>();
     is_error::<craftwire::TlsError>();
 }
 

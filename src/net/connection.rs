@@ -83,7 +83,10 @@ impl Connection {
                 .map(|sasl| Renewal::new(sasl, config.entropy.seed(), config.request_timeout, clock::now())),
         };
         let ready = async {
-            connection.shake_hands(within).await?;
+            let shaken = connection.shake_hands(within).await;
+            #[cfg(feature = "tls")]
+            let shaken = shaken.map_err(|error| super::tls::first_answer_error(address, error));
+            shaken?;
             #[cfg(feature = "sasl")]
             connection.authenticate().await?;
             Ok(())

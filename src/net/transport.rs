@@ -150,6 +150,11 @@ async fn encrypt(
     let failed = |error| super::tls::handshake_error(host, port, error);
     let name = super::tls::server_name(host)
         .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+    if tls.has_files() {
+        let looking = tls.clone();
+        // Even when nobody could look, what was read before holds.
+        let _ = tokio::task::spawn_blocking(move || looking.look_at_files()).await;
+    }
     let handshake = tokio_rustls::TlsConnector::from(tls.rustls()).connect(name, stream);
     let stream = timeout(within, handshake)
         .await

@@ -10,6 +10,7 @@
 )]
 
 mod authorization;
+mod encryption;
 mod logins;
 mod sessions;
 
